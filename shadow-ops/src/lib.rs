@@ -1,0 +1,27 @@
+//! The algebra of RedBlue consistency: values, the schema as signature, shadow operations, and the pure
+//! functions over them.
+
+pub mod classify;
+pub mod draft;
+pub mod footprint;
+pub mod ids;
+pub mod op;
+pub mod row;
+pub mod schema;
+pub mod value;
+pub mod verdict;
+
+pub use classify::{Classification, Color, Reason};
+pub use draft::{Draft, DraftOp, Facts, Minted};
+pub use footprint::{ColumnSet, Footprint, Item, Read, Slack};
+pub use ids::{
+    ColumnId, ConstraintId, Dot, EntryId, Frontier, Hlc, IndexId, SequenceId, SiteId, Stamp, TableId, TxnId,
+};
+pub use op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp, ShadowTransaction, Write};
+pub use row::{Displaced, Incarnation, RowState};
+pub use schema::{
+    Bound, BoundSide, Check, Column, Default, ForeignKey, Index, IndexColumn, MergeRule, Minting,
+    ReferentialAction, RowRule, Schema, Sequence, Table,
+};
+pub use value::{DataType, Interval, Numeric, Row, Value};
+pub use verdict::{Verdict, Window};

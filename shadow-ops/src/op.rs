@@ -1,0 +1,207 @@
+//! Shadow operations and the transactions made of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::footprint::{Footprint, Slack};
+use crate::ids::{
+    ColumnId, ConstraintId, EntryId, Frontier, IndexId, SequenceId, SiteId, Stamp, TableId, TxnId,
+};
+use crate::schema::{Check, Column, ForeignKey, Index, MergeRule, RowRule, Sequence, Table};
+use crate::value::{Row, Value};
+
+/// A row's address within its table: its primary key in the order-preserving encoding of [`crate::value::key`].
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key(pub Arc<[u8]>);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0.iter() {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a transaction does to one cell. Every value is a constant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Write {
+    /// strict and lww: the new value.
+    Set(Value),
+    /// delta: what is added (negative to subtract).
+    Add(Value),
+    /// max: raise to at least this.
+    Max(Value),
+    /// min: lower to at most this.
+    Min(Value),
+}
+
+/// One row-level effect, or one change of the schema.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Op {
+    /// Starts an incarnation, named by this transaction.
+    Insert {
+        /// The table.
+        table: TableId,
+        /// The row.
+        key: Key,
+        /// By slot ([`ColumnId`]); dropped columns are NULL.
+        values: Row,
+    },
+    /// Writes cells of the incarnations that made up the row it saw (a delta goes to the least).
+    Update {
+        /// The table.
+        table: TableId,
+        /// The row.
+        key: Key,
+        /// Sorted, never empty.
+        of: Vec<TxnId>,
+        /// Sorted by column. All columns of an lww group, or none.
+        cells: Vec<(ColumnId, Write)>,
+    },
+    /// Ends exactly these incarnations.
+    Delete {
+        /// The table.
+        table: TableId,
+        /// The row.
+        key: Key,
+        /// Sorted, never empty.
+        of: Vec<TxnId>,
+    },
+    /// Changes the schema; only in red transactions.
+    Schema(SchemaChange),
+}
+
+/// An effect with the statement that made it, by whose frontier ADD WINS and deletes are judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShadowOp {
+    /// Index into [`ShadowTransaction::statements`].
+    pub statement: u16,
+    /// The effect.
+    pub op: Op,
+}
+
+/// What is streamed, ordered and applied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShadowTransaction {
+    /// Where its generator ran.
+    pub origin: SiteId,
+    /// The frontiers of the statements' snapshots, oldest first, never empty. The first is `seen`.
+    pub statements: Vec<Frontier>,
+    /// The site's frontier at the commit (blue) or proposal (red): admission waits for it.
+    pub deps: Frontier,
+    /// Decides lww cells. Above that of every cell it overwrites.
+    pub stamp: Stamp,
+    /// [`crate::Schema::version`] it was generated on.
+    pub schema_version: u64,
+    /// Folded to the net effect per row, in order (a delete comes before an insert of the same key).
+    pub ops: Vec<ShadowOp>,
+}
+
+impl ShadowTransaction {
+    /// The frontier of the oldest snapshot it was generated on.
+    pub fn seen(&self) -> &Frontier {
+        &self.statements[0]
+    }
+}
+
+/// A transaction as proposed to the sequencer, with what its verdict is computed from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RedTransaction {
+    /// Used once.
+    pub id: EntryId,
+    /// The effects.
+    pub transaction: Arc<ShadowTransaction>,
+    /// What it read and writes; `base` (R) is in it.
+    pub footprint: Footprint,
+    /// Spends of bounded deltas.
+    pub slacks: Vec<Slack>,
+    /// [`Table::version`] of every table it touches: refused unless current at its index. Sorted.
+    pub tables: Vec<(TableId, u64)>,
+}
+
+/// One entry of the red order, as the sequencer carries it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    /// A red transaction.
+    Transaction(RedTransaction),
+    /// Ends an entry whose origin gave up or never sent it. Whichever is ordered first counts. No deps, no effect.
+    Void(EntryId),
+}
+
+/// A change of the schema, every id and constant fixed by its generator. DDL reads and writes [`crate::Item::Catalogue`],
+/// so that two concurrent changes never both pass certification and ids are never given twice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the fields say it
+pub enum SchemaChange {
+    CreateTable(Table),
+    DropTable(TableId),
+    RenameTable {
+        table: TableId,
+        name: String,
+    },
+    /// Existing rows read the column as [`Column::missing`].
+    AddColumn {
+        table: TableId,
+        column: Column,
+    },
+    DropColumn {
+        table: TableId,
+        column: ColumnId,
+    },
+    RenameColumn {
+        table: TableId,
+        column: ColumnId,
+        name: String,
+    },
+    /// Replaces everything but id, type and slot.
+    AlterColumn {
+        table: TableId,
+        column: Column,
+    },
+    SetMerge {
+        table: TableId,
+        column: ColumnId,
+        merge: MergeRule,
+    },
+    SetRows {
+        table: TableId,
+        rows: RowRule,
+        keys_trusted: bool,
+    },
+    AddIndex {
+        table: TableId,
+        index: Index,
+    },
+    DropIndex {
+        table: TableId,
+        index: IndexId,
+    },
+    RenameIndex {
+        table: TableId,
+        index: IndexId,
+        name: String,
+    },
+    AddCheck {
+        table: TableId,
+        check: Check,
+    },
+    AddForeignKey {
+        table: TableId,
+        foreign_key: ForeignKey,
+    },
+    DropConstraint {
+        table: TableId,
+        constraint: ConstraintId,
+    },
+    CreateSequence(Sequence),
+    DropSequence(SequenceId),
+    AlterSequence(Sequence),
+    /// The first nextval anywhere: fixes the base of minting.
+    OpenSequence {
+        sequence: SequenceId,
+        base: i64,
+    },
+}

@@ -1,0 +1,3 @@
+//! SQL.
+
+pub mod host;

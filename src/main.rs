@@ -1,0 +1,2 @@
+//! The `gemini` program.
+fn main() {}
