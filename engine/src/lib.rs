@@ -1,10 +1,22 @@
-//! The engine.
+//! The engine: one site's durable log, row versions, indexes and catalogue.
 
-/// A position in the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+mod digest;
+mod error;
+mod range;
+mod snapshot;
+
+pub use digest::Digest;
+pub use error::{Error, Remedy};
+pub use range::KeyRange;
+pub use snapshot::{Reader, Snapshot};
+
+/// A position in the log. It only grows, across segments and restarts.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Lsn(pub u64);
 
-/// A local sequence number: one per applied transaction.
+/// A local sequence number: one per applied transaction since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 
@@ -17,6 +29,11 @@ pub struct LocalRead {
     pub seq: Seq,
 }
 
-/// A consistent snapshot.
-#[derive(Clone, Debug)]
-pub struct Snapshot {}
+/// Something a generator read has changed since.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalConflict {
+    /// What changed.
+    pub item: gemini_shadow_ops::Item,
+    /// Run the generator again once this is visible.
+    pub seq: Seq,
+}
