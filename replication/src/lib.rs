@@ -1,1 +1,3 @@
 //! (essay)
+
+pub mod quic;
