@@ -50,6 +50,8 @@ pub struct Draft {
     pub ops: Vec<DraftOp>,
     /// Values minted in this transaction.
     pub minted: Vec<Minted>,
-    /// Reads beyond those that the effects imply (SERIALIZABLE, color = red, FOR UPDATE).
+    /// Reads beyond those that the effects imply (SERIALIZABLE, color = red).
     pub reads: Vec<Read>,
+    /// SELECT … FOR UPDATE: read and written by the footprint though no effect changes them ([`crate::Item::whole_row`]).
+    pub locks: Vec<Read>,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ColumnId, ConstraintId, IndexId, SequenceId, TableId, TxnId};
 use crate::op::Key;
+use crate::schema::BoundSide;
 use crate::value::Value;
 
 /// Columns of one table.
@@ -60,6 +61,8 @@ pub struct Slack {
     pub column: ColumnId,
     /// Index into the transaction's statements; the slack is counted at the oldest red index (R).
     pub statement: u16,
+    /// Which of the CHECK's bounds.
+    pub side: BoundSide,
     /// How far the value seen is from the bound (>= 0).
     pub slack: Value,
     /// How far this transaction moves towards the bound (negative: away).

@@ -6,6 +6,7 @@ pub mod draft;
 pub mod footprint;
 pub mod ids;
 pub mod op;
+pub mod order;
 pub mod row;
 pub mod schema;
 pub mod value;
@@ -18,10 +19,10 @@ pub use ids::{
     ColumnId, ConstraintId, Dot, EntryId, Frontier, Hlc, IndexId, SequenceId, SiteId, Stamp, TableId, TxnId,
 };
 pub use op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp, ShadowTransaction, Write};
-pub use row::{Displaced, Incarnation, RowState};
+pub use row::{CellStamp, Context, Displaced, Incarnation, RowState};
 pub use schema::{
-    Bound, BoundSide, Check, Column, Default, ForeignKey, Index, IndexColumn, MergeRule, Minting,
-    ReferentialAction, RowRule, Schema, Sequence, Table,
+    Bound, BoundSide, ChangeKind, Check, Column, Default, ForeignKey, Index, IndexColumn, MergeRule, Minting,
+    ReferentialAction, RowRule, Schema, SchemaError, SchemaErrorKind, Sequence, Table,
 };
 pub use value::{DataType, Interval, Numeric, Row, Value};
 pub use verdict::{Verdict, Window};

@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ColumnId, ConstraintId, IndexId, SequenceId, TableId};
 use crate::value::{DataType, Value};
 
+mod change;
+mod check;
+mod look;
+
+pub use change::{ChangeKind, SchemaError, SchemaErrorKind};
+
 /// How concurrent writes of a column combine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MergeRule {
@@ -170,6 +176,9 @@ pub struct Table {
     /// The number of slots ever given: a full row has this many values.
     pub slots: u16,
     pub rows: RowRule,
+    /// The schema version from which the table has been ADD WINS without a break; None under any other rule. Set by
+    /// [`Schema::apply`]; what a generator puts here is ignored. Updates generated before it keep no row alive.
+    pub add_wins_since: Option<u64>,
     pub keys_trusted: bool,
     /// The first is the primary key's (`primary`), always present (hidden column if none was declared).
     pub indexes: Vec<Index>,
