@@ -1,7 +1,9 @@
 //! The engine: one site's durable log, row versions, indexes and catalogue.
 
 mod digest;
+pub mod disk;
 mod error;
+pub mod log;
 mod range;
 mod snapshot;
 
