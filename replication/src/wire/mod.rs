@@ -1,0 +1,319 @@
+//! What sites say to each other.
+//!
+//! A message travels in one frame, on whatever ordered or unordered carrier there is:
+//!
+//! ```text
+//!   0        1             5             9       10
+//!   ├────────┼─────────────┼─────────────┼────────┼──────────────── ─ ─
+//!   │ format │ length (LE) │ crc32c (LE) │  kind  │ body: postcard
+//!   └────────┴─────────────┴─────────────┴────────┴──────────────── ─ ─
+//!             length = bytes of body; the checksum covers kind and body
+//! ```
+//!
+//! Rules:
+//! 1. A length is checked against [`MAX_FRAME`] before anything is allocated for it ([`Header::parse`]).
+//! 2. Bytes of a peer never cause a panic: they decode, or they are an error that names what is wrong.
+//! 3. Kinds and layouts are fixed by golden tests. A change of a layout is a new kind or a new format.
+//! 4. Bodies do not nest: a relayed message travels as bytes and is decoded where it is addressed to, so a
+//!    peer cannot make a decoder recurse.
+//! 5. Nothing here says that a message is *true*: [`crate::sequencer`] and [`crate::causal`] check what they are told
+//!    before they believe it.
+
+mod frame;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use gemini_shadow_ops::{Entry, EntryId, Frontier, Hlc, ShadowTransaction, SiteId};
+use serde::{Deserialize, Serialize};
+
+pub use frame::{Blob, HEADER, Header, MAX_FRAME, MAX_TRANSACTION, WireError};
+
+/// The version of everything in this module. Peers of another version are refused at the first frame.
+pub const PROTOCOL: u16 = 1;
+
+/// How often a message may change hands before it is dropped; also the longest route.
+pub const MAX_HOPS: u8 = 4;
+
+/// One message between sites.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerMessage {
+    /// The first message in each direction on a new link.
+    Hello(Hello),
+    /// Blue transactions of one origin, in its order. Sent by the origin, after its fsync.
+    Blue(Blue),
+    /// What the sender has, after its fsync.
+    Acks(Acks),
+    /// Asks for blue transactions of any origin, or for red entries.
+    Fetch(Fetch),
+    /// The answer: perhaps less than asked for, never out of order.
+    FetchReply(FetchReply),
+    /// The sequencer's own.
+    Sequencer(RaftMessage),
+    /// An entry on its way to the leader. May be sent again: a second copy in the log is void.
+    Propose(Propose),
+    /// What the leader did with it. Only advice: the log alone decides.
+    Proposal(Proposal),
+    /// A message that cannot go the direct way.
+    Relay(Relay),
+    /// Sent on every direct link several times a second.
+    Heartbeat(Heartbeat),
+}
+
+/// The first message in each direction on a new link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Peers of another cluster are refused.
+    pub cluster: u128,
+    /// [`PROTOCOL`].
+    pub protocol: u16,
+    /// Who speaks.
+    pub site: SiteId,
+    /// Drawn once, when the data directory was made: a copy or a successor of it shows.
+    pub incarnation: u64,
+    /// The newest schema version applied there.
+    pub schema_version: u64,
+    /// The sender's own last blue transaction on its disk.
+    pub own: Tail,
+    /// The last transaction of the *receiver* on the sender's disk: a site whose peers have more of it than itself, or
+    /// other, stops committing.
+    pub yours: Tail,
+    /// What stands on the sender's disk, applied or not (red: applied).
+    pub durable: Frontier,
+    /// What is applied there.
+    pub applied: Frontier,
+    /// Its clock.
+    pub clock: Reading,
+}
+
+/// The end of one origin's transactions: how many, and a hash of the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tail {
+    /// How many.
+    pub count: u64,
+    /// [`transaction_hash`] of the last, 0 if there is none or its bytes are no longer kept.
+    pub hash: u64,
+}
+
+/// A clock as its owner reads it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Always 0: another one is refused (it would freeze our clock in that epoch).
+    pub epoch: u32,
+    /// The time.
+    pub hlc: Hlc,
+}
+
+/// Blue transactions of one origin: n = `first`, `first + 1`, …
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Blue {
+    pub origin: SiteId,
+    pub first: u64,
+    pub transactions: Vec<Arc<ShadowTransaction>>,
+}
+
+/// What the sender has, after its fsync.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Acks {
+    /// On its disk, applied or not (red: applied).
+    pub durable: Frontier,
+    /// Applied, and that fact on its disk.
+    pub applied: Frontier,
+}
+
+/// Asks for what the sender lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Fetch {
+    /// Blue transactions of `origin` from `from` on, at most up to `upto`.
+    Blue { origin: SiteId, from: u64, upto: u64 },
+    /// Committed red entries from red index `from` on, at most up to `upto`.
+    Red { from: u64, upto: u64 },
+}
+
+/// What was asked for, from its beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum FetchReply {
+    Blue(Blue),
+    Red { first: u64, entries: Vec<Arc<Entry>> },
+}
+
+/// The sequencer's messages: raft's, in our own words. Terms and indexes are checked before raft sees them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RaftMessage {
+    /// From the leader: entries after `index`, whose term is `log_term`.
+    Append {
+        /// The sender's term.
+        term: u64,
+        /// What the entries follow.
+        index: u64,
+        /// Its term.
+        log_term: u64,
+        /// How far the leader has committed.
+        commit: u64,
+        /// At index + 1, index + 2, …
+        entries: Vec<LogEntry>,
+    },
+    /// To the leader, after the fsync.
+    AppendReply {
+        /// The sender's term.
+        term: u64,
+        /// What matches (or, refused, what was asked for).
+        index: u64,
+        /// How far the sender knows of the commit.
+        commit: u64,
+        /// Set when the append did not fit.
+        rejected: Option<Rejected>,
+    },
+    /// From a candidate, after the fsync of its own vote.
+    Vote {
+        /// Asks only whether an election would succeed.
+        pre: bool,
+        /// The term campaigned for.
+        term: u64,
+        /// The candidate's last entry.
+        index: u64,
+        /// Its term.
+        log_term: u64,
+        /// How far it knows of the commit.
+        commit: u64,
+        /// That entry's term.
+        commit_term: u64,
+        /// The leader asked for it.
+        transfer: bool,
+    },
+    /// To a candidate, after the fsync of the vote.
+    VoteReply {
+        /// Answers a pre-vote.
+        pre: bool,
+        /// The term asked for, or (refused) the sender's.
+        term: u64,
+        /// The vote.
+        granted: bool,
+        /// How far the sender knows of the commit.
+        commit: u64,
+        /// That entry's term.
+        commit_term: u64,
+    },
+    /// From the leader.
+    Heartbeat {
+        /// The leader's term.
+        term: u64,
+        /// What is committed of that which the receiver has acknowledged.
+        commit: u64,
+    },
+    /// To the leader.
+    HeartbeatReply {
+        /// The sender's term.
+        term: u64,
+        /// How far it knows of the commit.
+        commit: u64,
+    },
+    /// The leader hands over: campaign now.
+    TimeoutNow {
+        /// The leader's term.
+        term: u64,
+    },
+}
+
+/// Where a follower's log may agree with the leader's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Rejected {
+    pub hint: u64,
+    pub hint_term: u64,
+}
+
+/// One entry of the sequencer's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// The term it was proposed in.
+    pub term: u64,
+    /// postcard of [`Entry`]; empty for a new leader's own first entry, which has no red index.
+    pub body: Blob,
+}
+
+/// An entry on its way to the leader.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Propose {
+    pub entry: Arc<Entry>,
+}
+
+/// What the leader did with an entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The entry.
+    pub id: EntryId,
+    /// Whether it was a VOID of that id.
+    pub void: bool,
+    /// What became of it.
+    pub answer: Answer,
+}
+
+/// What the leader did with an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It stands in the leader's log of this term; it may still be lost with the leader.
+    Accepted {
+        /// The leader's term.
+        term: u64,
+    },
+    /// Not the leader; perhaps this one is.
+    NotLeader {
+        /// Whom the sender follows.
+        leader: Option<SiteId>,
+    },
+    /// Not proposed, with the reason for people.
+    Refused {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// A message that cannot go the direct way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// Who said it.
+    pub from: SiteId,
+    /// Who is to hear it.
+    pub to: SiteId,
+    /// How often it has changed hands.
+    pub hops: u8,
+    /// The kind of the message inside.
+    pub kind: u8,
+    /// Its body.
+    pub body: Blob,
+}
+
+/// Sent on every direct link several times a second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The sender's clock.
+    pub clock: Reading,
+    /// As in [`Acks`].
+    pub acks: Acks,
+    /// Whom the sender reaches, and in how many hops (itself not named).
+    pub reach: Vec<(SiteId, u8)>,
+    /// The newest schema version applied there.
+    pub schema_version: u64,
+    /// The leader it follows, with the term.
+    pub leader: Option<(SiteId, u64)>,
+}
+
+/// What identifies a transaction's bytes, to notice that two sites have different ones under the same dot.
+pub fn transaction_hash(transaction: &ShadowTransaction) -> u64 {
+    match postcard::to_allocvec(transaction) {
+        Ok(bytes) => xxhash_rust::xxh3::xxh3_64(&bytes).max(1),
+        Err(_) => 0,
+    }
+}
+
+/// Bytes of a transaction on the wire. Transactions above [`MAX_TRANSACTION`] are refused at their commit: no frame
+/// could carry them.
+pub fn transaction_size(transaction: &ShadowTransaction) -> usize {
+    postcard::experimental::serialized_size(transaction).unwrap_or(usize::MAX)
+}
