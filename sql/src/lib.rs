@@ -7,3 +7,8 @@ pub mod expr;
 pub mod sqlstate;
 
 pub use error::{Result, SqlError};
+
+pub mod bind;
+pub mod exec;
+pub mod plan;
+pub mod txn;

@@ -1,0 +1,1 @@
+//! Binding: names to slots, expressions to types.
