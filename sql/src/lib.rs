@@ -1,6 +1,7 @@
 //! SQL.
 
 pub mod host;
+pub mod parse;
 
 pub mod error;
 pub mod expr;
