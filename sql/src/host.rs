@@ -32,6 +32,12 @@ pub struct Submission {
     pub classification: Classification,
     /// Validated against the newest local state: refused with [`CommitError::Conflict`] if changed.
     pub local_reads: Vec<LocalRead>,
+    /// Values minted in this transaction, wherever they ended up: the site refuses one that another transaction in flight
+    /// uses explicitly.
+    pub minted: Vec<(SequenceId, i64)>,
+    /// Explicit values, at or above the base and of this site's own class, given for minting columns of open sequences: the
+    /// site mints above them and lets nobody else use them until the outcome is known.
+    pub explicit: Vec<(SequenceId, i64)>,
     /// When a blue commit is acknowledged.
     pub durability: Durability,
     /// Give up waiting after this many microseconds (statement_timeout, or the site's commit timeout if None).

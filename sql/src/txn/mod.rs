@@ -101,6 +101,8 @@ pub struct Transaction {
     minted: Vec<Minted>,
     /// Values of sequences minted in this transaction, wherever they end up.
     minted_values: BTreeSet<(SequenceId, i64)>,
+    /// Explicit values of this site's minting class given for columns of open sequences.
+    explicit_values: BTreeSet<(SequenceId, i64)>,
     reads: BTreeSet<(u16, Item)>,
     locks: BTreeSet<(u16, Item)>,
     schema_changes: Vec<(u16, SchemaChange)>,
@@ -132,6 +134,7 @@ impl Transaction {
             journal: Vec::new(),
             minted: Vec::new(),
             minted_values: BTreeSet::new(),
+            explicit_values: BTreeSet::new(),
             reads: BTreeSet::new(),
             locks: BTreeSet::new(),
             schema_changes: Vec::new(),
@@ -241,6 +244,11 @@ impl Transaction {
     /// Records a value of a sequence minted in this transaction (nextval), before it is known where it goes.
     pub fn minted_value(&mut self, sequence: SequenceId, value: i64) {
         self.minted_values.insert((sequence, value));
+    }
+
+    /// Records an explicit value of this site's own class, given for a minting column of an open sequence.
+    pub fn explicit_value(&mut self, sequence: SequenceId, value: i64) {
+        self.explicit_values.insert((sequence, value));
     }
 
     /// Whether the value was minted in this transaction.
@@ -460,6 +468,8 @@ impl Transaction {
             transaction: shadow_transaction(host.site(), draft),
             classification,
             local_reads,
+            minted: self.minted_values.iter().copied().collect(),
+            explicit: self.explicit_values.iter().copied().collect(),
             durability,
             timeout,
         }))
