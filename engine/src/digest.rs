@@ -1,15 +1,96 @@
-//! Digests.
+//! Digests: do two sites hold the same?
+//!
+//! ```text
+//!   row      hash(primary key, its incarnations: id, birth, cells, stamps, death, touches, fingerprint)
+//!   table    sum of its rows' hashes (wrapping), with their number: order and layout do not matter
+//!   total    hash of the schema and all tables' digests
+//! ```
+//!
+//! Ended incarnations count: they decide what later effects do. What is local does not: LSNs, what is folded, how wide a
+//! row was when it was stored (missing cells are filled in as readers see them, dropped columns left out).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use gemini_shadow_ops::TableId;
+use gemini_shadow_ops::{Incarnation, Key, RowState, Table, TableId, Value};
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::versions::{BATCH, Epoch, TableEntry};
+use crate::view::{View, widen};
+use crate::{Error, KeyRange};
 
 /// What a snapshot's tables hold, in a form that two sites compare: it does not depend on the order in which effects were
 /// applied, on what is in memory and what in the store, nor on anything local.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Digest {
     /// Of the whole database, its schema included.
     pub total: u64,
     /// Of each table.
     pub tables: BTreeMap<TableId, u64>,
+}
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.total)
+    }
+}
+
+/// The digest at an epoch.
+pub(crate) fn of(view: &View<'_>, epoch: &Epoch) -> Result<Digest, Error> {
+    let mut digest = Digest::default();
+    for (id, entry) in &epoch.catalogue.tables {
+        digest.tables.insert(*id, table(view, entry)?);
+    }
+    digest.total = hash(&(&*epoch.schema, &digest.tables))?;
+    Ok(digest)
+}
+
+fn table(view: &View<'_>, entry: &TableEntry) -> Result<u64, Error> {
+    let (mut sum, mut count) = (0u64, 0u64);
+    let mut rest = KeyRange::all();
+    loop {
+        let rows = view.scan(entry, &rest, false, BATCH, true)?;
+        for (key, found) in &rows {
+            if let Some(row) = row(&entry.table, key, &found.state)? {
+                sum = sum.wrapping_add(row);
+                count += 1;
+            }
+        }
+        match rows.last() {
+            Some((last, _)) if rows.len() == BATCH => rest = rest.after(last, false),
+            _ => return hash(&(sum, count)),
+        }
+    }
+}
+
+/// The hash of everything under a key; None if that is nothing.
+pub(crate) fn row(table: &Table, key: &Key, state: &RowState) -> Result<Option<u64>, Error> {
+    if state.incarnations.is_empty() {
+        return Ok(None);
+    }
+    let mut hashes = Vec::with_capacity(state.incarnations.len());
+    for incarnation in &state.incarnations {
+        hashes.push(hash(&canonical(table, incarnation))?);
+    }
+    Ok(Some(hash(&(key, hashes))?))
+}
+
+/// The incarnation as every site holds it: one value for each declared column, stamps only where they are not the birth's.
+fn canonical(table: &Table, incarnation: &Incarnation) -> Incarnation {
+    let values: Arc<[Value]> = incarnation.values.to_vec().into();
+    let wide = widen(&values, table);
+    let cells: Vec<Value> =
+        table.columns.iter().map(|c| wide.get(usize::from(c.id.0)).cloned().unwrap_or(Value::Null)).collect();
+    let mut canonical = Incarnation { values: cells.into(), ..incarnation.clone() };
+    canonical
+        .stamps
+        .retain(|s| s.stamp != incarnation.born && table.columns.iter().any(|c| c.id == s.column));
+    canonical
+}
+
+fn hash<T: Serialize>(value: &T) -> Result<u64, Error> {
+    let bytes = postcard::to_stdvec(value)
+        .map_err(|e| Error::Internal { message: format!("a row cannot be encoded for its digest: {e}") })?;
+    Ok(xxh3_64(&bytes))
 }

@@ -1,12 +1,16 @@
 //! What can go wrong in the engine, sorted by what the caller does about it.
 
+use crate::log::{LogError, LogRemedy};
+
 /// The remedy an error calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// Run the transaction again on a newer snapshot.
     Retry,
-    /// Free space on the disk; nothing was written half.
+    /// Free space on the disk, or wait for it to keep up; nothing was written half.
     Space,
+    /// The caller's mistake, or the operator's (a transaction too large, a wrong directory).
+    User,
     /// Data on disk is damaged: the site stops, and the message names the place and what to do.
     Corrupt,
     /// The site stops: what the disk holds is no longer known.
@@ -21,32 +25,12 @@ pub enum Error {
         "snapshot too old: it held more row versions than the memory limit allows; run the transaction again"
     )]
     SnapshotTooOld,
-    /// The operating system refused a read, write or sync.
-    #[error("{file}: cannot {doing}: {message}")]
-    Io {
-        /// The file, by name within the data directory.
-        file: String,
-        /// What was being done: "write", "sync", …
-        doing: &'static str,
-        /// The system's own words.
-        message: String,
-    },
-    /// The disk is full (SQLSTATE 53100).
-    #[error("{file}: no space left on the disk; free some and try again")]
-    Full {
-        /// The file, by name within the data directory.
-        file: String,
-    },
-    /// Bytes that no version of this program wrote, or that changed after they were written.
-    #[error("{file} is damaged at byte {offset}: {message}")]
-    Corrupt {
-        /// The file, by name within the data directory.
-        file: String,
-        /// Where in the file.
-        offset: u64,
-        /// What was expected there, and the remedy.
-        message: String,
-    },
+    /// The log refused or failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The store's disk is full (SQLSTATE 53100).
+    #[error("store: no space left on the disk; free some and try again")]
+    Full,
     /// The key-value store failed, or holds something that cannot be a row. It is never the truth: the remedy is to remove
     /// it and let it be rebuilt.
     #[error("store: {message}")]
@@ -73,18 +57,16 @@ impl Error {
     pub fn remedy(&self) -> Remedy {
         match self {
             Error::SnapshotTooOld => Remedy::Retry,
-            Error::Full { .. } => Remedy::Space,
-            Error::Corrupt { .. } | Error::Store { .. } | Error::Unrecoverable { .. } => Remedy::Corrupt,
-            Error::Io { .. } | Error::Internal { .. } => Remedy::FailStop,
+            Error::Full => Remedy::Space,
+            Error::Log(error) => match error.remedy() {
+                LogRemedy::Retry => Remedy::Space,
+                LogRemedy::User => Remedy::User,
+                LogRemedy::Corrupt => Remedy::Corrupt,
+                LogRemedy::FailStop => Remedy::FailStop,
+            },
+            Error::Store { .. } | Error::Unrecoverable { .. } => Remedy::Corrupt,
+            Error::Internal { .. } => Remedy::FailStop,
         }
-    }
-
-    /// A failed system call on `file`.
-    pub fn io(file: impl Into<String>, doing: &'static str, error: &std::io::Error) -> Error {
-        if error.kind() == std::io::ErrorKind::StorageFull {
-            return Error::Full { file: file.into() };
-        }
-        Error::Io { file: file.into(), doing, message: error.to_string() }
     }
 
     /// A failure of the store.

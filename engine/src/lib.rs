@@ -1,16 +1,36 @@
 //! The engine: one site's durable log, row versions, indexes and catalogue.
 
+mod apply;
+mod catalogue;
+mod checkpoint;
+mod conflicts;
 mod digest;
 pub mod disk;
+mod dots;
+mod engine;
 mod error;
+mod fold;
 pub mod log;
+mod options;
 mod range;
+mod recover;
 mod snapshot;
+pub mod store;
+mod validate;
+mod versions;
+mod view;
 
+pub use conflicts::Conflict;
 pub use digest::Digest;
+pub use disk::{Disk, MemDisk, RealDisk};
+pub use engine::Engine;
 pub use error::{Error, Remedy};
+pub use log::{Batch, LogReader, Record};
+pub use options::Options;
 pub use range::KeyRange;
+pub use recover::Replay;
 pub use snapshot::{Reader, Snapshot};
+pub use store::{MemStore, SledStore, Store};
 
 /// A position in the log. It only grows, across segments and restarts.
 #[derive(

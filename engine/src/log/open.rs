@@ -38,6 +38,13 @@ pub struct Opened {
     pub torn: Option<Torn>,
 }
 
+impl Opened {
+    /// Whether nothing was ever cut: the first retained record is the first there was.
+    pub fn from_the_beginning(&self) -> bool {
+        self.first.0 == SEGMENT_HEADER
+    }
+}
+
 /// Bytes after the last whole record that a crash left behind: parts of a batch that was never acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Torn {

@@ -1,0 +1,127 @@
+//! Where in the log transactions are: dot → position, red index → position, for what is retained.
+//!
+//! Rebuilt at open. Transactions of one origin are logged in its order, so a run of positions per site is enough: eight
+//! bytes each.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use gemini_shadow_ops::{Dot, SiteId};
+
+use crate::Lsn;
+
+/// A gap in a run. No record can stand there.
+const ABSENT: u64 = u64::MAX;
+
+/// Positions of consecutive numbers.
+#[derive(Debug, Default)]
+struct Run {
+    first: u64,
+    positions: VecDeque<u64>,
+}
+
+impl Run {
+    /// Notes a position; the first one noted for a number stays.
+    fn note(&mut self, n: u64, lsn: Lsn) {
+        if self.positions.is_empty() {
+            self.first = n;
+        }
+        if n < self.first {
+            return;
+        }
+        let at = (n - self.first) as usize;
+        while self.positions.len() < at {
+            self.positions.push_back(ABSENT);
+        }
+        match self.positions.get_mut(at) {
+            Some(known) if *known == ABSENT => *known = lsn.0,
+            Some(_) => {}
+            None => self.positions.push_back(lsn.0),
+        }
+    }
+
+    fn find(&self, n: u64) -> Option<Lsn> {
+        let at = usize::try_from(n.checked_sub(self.first)?).ok()?;
+        self.positions.get(at).filter(|p| **p != ABSENT).map(|p| Lsn(*p))
+    }
+
+    fn cut(&mut self, below: Lsn) {
+        while self.positions.front().is_some_and(|p| *p < below.0 || *p == ABSENT) {
+            self.positions.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+/// Where transactions are.
+#[derive(Debug, Default)]
+pub(crate) struct Dots {
+    blue: BTreeMap<SiteId, Run>,
+    red: Run,
+    /// Received and not yet admitted.
+    waiting: BTreeMap<Dot, Lsn>,
+}
+
+impl Dots {
+    pub(crate) fn committed(&mut self, dot: Dot, lsn: Lsn) {
+        self.blue.entry(dot.site).or_default().note(dot.n, lsn);
+    }
+
+    pub(crate) fn received(&mut self, dot: Dot, lsn: Lsn) {
+        self.committed(dot, lsn);
+        self.waiting.entry(dot).or_insert(lsn);
+    }
+
+    pub(crate) fn admitted(&mut self, dot: Dot) {
+        self.waiting.remove(&dot);
+    }
+
+    pub(crate) fn ordered(&mut self, r: u64, lsn: Lsn) {
+        self.red.note(r, lsn);
+    }
+
+    pub(crate) fn blue(&self, dot: Dot) -> Option<Lsn> {
+        self.blue.get(&dot.site)?.find(dot.n)
+    }
+
+    pub(crate) fn red(&self, r: u64) -> Option<Lsn> {
+        self.red.find(r)
+    }
+
+    /// The oldest record that an admission to come will need.
+    pub(crate) fn oldest_waiting(&self) -> Option<Lsn> {
+        self.waiting.values().min().copied()
+    }
+
+    pub(crate) fn cut(&mut self, below: Lsn) {
+        for run in self.blue.values_mut() {
+            run.cut(below);
+        }
+        self.red.cut(below);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_find_what_was_noted_and_forget_what_was_cut() {
+        let mut dots = Dots::default();
+        let dot = |n| Dot { site: SiteId(3), n };
+        dots.committed(dot(5), Lsn(50));
+        dots.received(dot(7), Lsn(70));
+        dots.received(dot(7), Lsn(75));
+        assert_eq!(dots.blue(dot(5)), Some(Lsn(50)));
+        assert_eq!(dots.blue(dot(6)), None);
+        assert_eq!(dots.blue(dot(7)), Some(Lsn(70)));
+        assert_eq!(dots.blue(dot(4)), None);
+        assert_eq!(dots.oldest_waiting(), Some(Lsn(70)));
+        dots.admitted(dot(7));
+        assert_eq!(dots.oldest_waiting(), None);
+        dots.cut(Lsn(60));
+        assert_eq!(dots.blue(dot(5)), None);
+        assert_eq!(dots.blue(dot(7)), Some(Lsn(70)));
+        dots.committed(dot(8), Lsn(80));
+        assert_eq!(dots.blue(dot(8)), Some(Lsn(80)));
+    }
+}

@@ -1,0 +1,219 @@
+//! Opening: from checkpoint and log to exactly what was durable.
+//!
+//! ```text
+//!   store   [ manifest: replay_from = 400, schema, frontier, site state ]   rows, each with its LSN
+//!   log     120 ......... 400 ........................ 910 (end)
+//!           │  look-ups,   │  the same, and every admission is applied to the rows
+//!           │  site state  │  whose LSN is below its own
+//! ```
+//!
+//! Every retained record is handed to the visitor, in order: the site and replication rebuild what they keep from it. A
+//! store without a (readable) manifest holds nothing that can be trusted: it is emptied and everything is replayed, if
+//! the log reaches back to its beginning. If it does not, that is an error that names the remedy, and nothing is changed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use gemini_shadow_ops::{Frontier, Schema, TxnId};
+use parking_lot::Mutex;
+
+use crate::catalogue;
+use crate::checkpoint::Manifest;
+use crate::conflicts::Conflicts;
+use crate::disk::Disk;
+use crate::engine::Engine;
+use crate::fold::Folder;
+use crate::log::{Log, Opened, Record};
+use crate::snapshot::Shared;
+use crate::store::{Changes, Space, Span, Store};
+use crate::versions::{Epoch, Pins};
+use crate::{Error, Lsn, Options, Seq};
+
+/// A retained record, as it is met at a start.
+#[derive(Debug)]
+pub struct Replay<'a> {
+    /// Where it stands.
+    pub lsn: Lsn,
+    /// What it says.
+    pub record: &'a Record,
+    /// Whether it lies before the checkpoint: what follows from it is in the site state the checkpoint carries.
+    pub applied_before: bool,
+    /// The site state of the checkpoint, with every record the same; None without a checkpoint.
+    pub state: Option<&'a [u8]>,
+}
+
+impl Engine {
+    /// Opens the log, checks it, and brings memory and store to its end. `visit` sees every retained record.
+    pub fn open(
+        options: Options,
+        disk: Arc<dyn Disk>,
+        store: Arc<dyn Store>,
+        visit: &mut dyn FnMut(Replay<'_>),
+    ) -> Result<Engine, Error> {
+        let (log, opened) = Log::open(&options.log, &*disk)?;
+        let manifest = trusted(&*store, &opened)?;
+        let (replay_from, schema, frontier, state) = match manifest {
+            Some(m) => (m.replay_from, m.schema, m.frontier, Some(m.state)),
+            None => (opened.first, Arc::new(Schema::default()), Frontier::default(), None),
+        };
+        let catalogue = Arc::new(catalogue::load(&*store, &schema)?);
+        let epoch = Epoch::new(Seq(0), frontier.clone(), schema.clone(), catalogue.clone());
+        let shared = Arc::new(Shared {
+            conflicts: Mutex::new(Conflicts::load(&*store, options.conflicts)?),
+            store,
+            pins: Pins::new(epoch),
+            bytes: AtomicI64::new(0),
+            durable: AtomicU64::new(opened.end.0),
+            replay_from: AtomicU64::new(replay_from.0),
+            folder: Mutex::new(Folder::default()),
+            garbage: Mutex::new(Vec::new()),
+        });
+        let mut engine = Engine::assemble(options, log, shared, schema, catalogue, frontier, state);
+        engine.replay(opened.first, replay_from, visit)?;
+        engine.publish_all();
+        engine.find_garbage()?;
+        Ok(engine)
+    }
+
+    fn replay(
+        &mut self,
+        first: Lsn,
+        replay_from: Lsn,
+        visit: &mut dyn FnMut(Replay<'_>),
+    ) -> Result<(), Error> {
+        let state = self.recovered.clone();
+        // Below this much memory nothing is folded on the way.
+        let limit = i64::try_from(self.options.memory).unwrap_or(i64::MAX);
+        for entry in self.reader.iter(first) {
+            let entry = entry?;
+            let applied_before = entry.lsn < replay_from;
+            visit(Replay { lsn: entry.lsn, record: &entry.record, applied_before, state: state.as_deref() });
+            self.index_record(entry.lsn, &entry.record);
+            if !applied_before {
+                self.replay_record(entry.lsn, &entry.record)?;
+            }
+            if self.shared.bytes.load(Ordering::Relaxed) > limit {
+                // Everything read from the log is durable, and nobody looks yet: fold what is there.
+                self.publish_all();
+                self.shared.fold_all(self.options.memory)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies an admission that lies after the checkpoint. Rows that have it already are left alone.
+    fn replay_record(&mut self, lsn: Lsn, record: &Record) -> Result<(), Error> {
+        match record {
+            Record::Blue { dot, transaction, local: true } => {
+                self.check_replay(lsn, TxnId::Blue(*dot))?;
+                self.apply(TxnId::Blue(*dot), lsn, transaction)?;
+            }
+            Record::Admit { dot } => {
+                self.check_replay(lsn, TxnId::Blue(*dot))?;
+                let Some(transaction) = self.blue(*dot)? else {
+                    return Err(Error::Unrecoverable {
+                        message: format!(
+                            "log position {}: transaction {dot} is applied here, but the log no longer holds it; \
+                             restore the data directory, or let the site join as a new one",
+                            lsn.0
+                        ),
+                    });
+                };
+                self.apply(TxnId::Blue(*dot), lsn, &transaction)?;
+            }
+            Record::Red { r, entry, verdict } => {
+                self.check_replay(lsn, TxnId::Red(*r))?;
+                self.apply_red(*r, lsn, entry, verdict)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn check_replay(&self, lsn: Lsn, id: TxnId) -> Result<(), Error> {
+        self.check_next(id).map_err(|error| Error::Unrecoverable {
+            message: format!(
+                "log position {}: {error}. Log and store do not belong together; restore the data directory, or \
+                 let the site join as a new one",
+                lsn.0
+            ),
+        })
+    }
+
+    /// Keys of tables and indexes that are no longer declared: dropped before the last stop, and not yet swept.
+    fn find_garbage(&self) -> Result<(), Error> {
+        let declared = |space: Space| match space {
+            Space::Rows(table) => self.catalogue.tables.contains_key(&table),
+            Space::Entries(index) => self.catalogue.tables.values().any(|entry| entry.index(index).is_some()),
+        };
+        let mut garbage = self.shared.garbage.lock();
+        for tag in [b'r', b'x'] {
+            let mut span = Span::prefix(vec![tag]);
+            // From space to space: one look each.
+            while let Some((key, _)) = self.shared.store.range(&span, false, 1)?.pop() {
+                let Some((space, _)) = Space::split(&key) else {
+                    return Err(Error::store(
+                        "a key is damaged: stop the site, remove its store folder, start it",
+                    ));
+                };
+                if !declared(space) && !garbage.iter().any(|(_, known)| *known == space) {
+                    garbage.push((Seq(0), space));
+                }
+                match space.span().to {
+                    Some(next) => span.from = next,
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The store's checkpoint, if it can be trusted; else the store is emptied, if the log can make up for it.
+fn trusted(store: &dyn Store, opened: &Opened) -> Result<Option<Manifest>, Error> {
+    let cause = match Manifest::load(store) {
+        Ok(Some(manifest)) => {
+            if manifest.replay_from > opened.end {
+                return Err(Error::Unrecoverable {
+                    message: format!(
+                        "the store's checkpoint is of log position {}, but the log ends at {}: the log has lost its \
+                         end, or the store is another site's. Restore both from the same moment",
+                        manifest.replay_from.0, opened.end.0
+                    ),
+                });
+            }
+            if manifest.replay_from >= opened.first {
+                return Ok(Some(manifest));
+            }
+            format!("its checkpoint needs the log from {} on", manifest.replay_from.0)
+        }
+        Ok(None) => "it has no checkpoint".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    if !opened.from_the_beginning() {
+        return Err(Error::Unrecoverable {
+            message: format!(
+                "the store cannot be used ({cause}), and the log begins only at {}: it no longer reaches back far \
+                 enough to build the store again. Restore the store folder, or let the site join as a new one",
+                opened.first.0
+            ),
+        });
+    }
+    empty(store)?;
+    Ok(None)
+}
+
+fn empty(store: &dyn Store) -> Result<(), Error> {
+    let all = Span { from: Vec::new(), to: None };
+    loop {
+        let pairs = store.range(&all, false, 4096)?;
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let mut changes = Changes::default();
+        for (key, _) in pairs {
+            changes.remove(key);
+        }
+        store.apply(changes)?;
+    }
+}
