@@ -7,6 +7,8 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use gemini_shadow_ops::SequenceId;
+
 use crate::sqlstate;
 
 /// A result with a [`SqlError`].
@@ -45,6 +47,8 @@ pub struct Fields {
     pub column: Option<String>,
     pub data_type: Option<String>,
     pub constraint: Option<String>,
+    /// Set when a value was asked of a sequence that nobody has opened yet: the session opens it and runs the statement again.
+    pub closed_sequence: Option<SequenceId>,
 }
 
 /// An error for the client. Its fields are reached by deref: `error.message`, `error.sqlstate`.
@@ -60,6 +64,16 @@ impl SqlError {
     /// 0A000: `what` is not supported; `instead` says what to use.
     pub fn unsupported(what: impl fmt::Display, instead: impl Into<String>) -> SqlError {
         SqlError::new(sqlstate::FEATURE_NOT_SUPPORTED, format!("{what} is not supported")).hint(instead)
+    }
+
+    /// 55000: nextval of a sequence that is closed; the session opens it (one red entry) and runs the statement again.
+    pub fn closed_sequence(sequence: SequenceId, name: &str) -> SqlError {
+        let mut error = SqlError::new(
+            sqlstate::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("sequence \"{name}\" has not been opened yet"),
+        );
+        error.0.closed_sequence = Some(sequence);
+        error
     }
 
     /// XX000: something we hold to be impossible.

@@ -90,6 +90,9 @@ pub trait Environment {
         Err(SqlError::unsupported(format!("nextval(\"{sequence}\") here"), "Call it in INSERT or SELECT."))
     }
 
+    /// Tells the session what nextval has given, for currval and lastval. The executor calls it for every value minted.
+    fn minted(&self, _sequence: gemini_shadow_ops::SequenceId, _value: i64) {}
+
     /// currval by the sequence's name.
     fn currval(&self, sequence: &str) -> Result<i64> {
         Err(SqlError::unsupported(format!("currval(\"{sequence}\") here"), "Call it in INSERT or SELECT."))

@@ -5,6 +5,8 @@ use std::ops::Range;
 use gemini_shadow_ops::{DataType, MergeRule, ReferentialAction, RowRule};
 use sqlparser::ast::{Expr, Statement as SqlStatement};
 
+pub use crate::txn::Isolation;
+
 /// One statement with its place in the text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement {
@@ -105,27 +107,6 @@ pub struct TransactionModes {
     pub isolation: Option<Isolation>,
     pub read_only: Option<bool>,
     pub deferrable: Option<bool>,
-}
-
-/// Isolation within a site. READ UNCOMMITTED is READ COMMITTED, as in PostgreSQL.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Isolation {
-    #[default]
-    ReadCommitted,
-    RepeatableRead,
-    Serializable,
-}
-
-impl Isolation {
-    /// As SHOW prints it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Isolation::ReadCommitted => "read committed",
-            Isolation::RepeatableRead => "repeatable read",
-            Isolation::Serializable => "serializable",
-        }
-    }
 }
 
 /// How long a SET lasts.
