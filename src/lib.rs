@@ -1,1 +1,4 @@
 //! (essay)
+
+pub mod config;
+pub mod init;

@@ -1,0 +1,216 @@
+//! sites.toml: one file that says what the cluster is, the same at every site.
+//!
+//! ```toml
+//! [cluster]                 # id, name, authority, minting_classes, sequencer, durability
+//! [timeouts]                # commit, election, heartbeat, …
+//! [memory]                  # versions, store_cache, …
+//! [site.us-east]            # id, sql, peer, http, data, certificate, key, via
+//! [links]                   # round trips in ms, for the emulated wide area of `gemini demo`
+//! ```
+//!
+//! An unknown key is an error: a misspelt timeout must not silently be the default. Every error names the file, the
+//! line, and what to write instead. Paths are relative to the file, so that a folder can be moved as a whole.
+//! SQL and HTTP addresses must be loopback until Gemini has passwords; the peer address need not be, since peers
+//! prove themselves by certificates.
+
+mod raw;
+pub mod units;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gemini_replication::quic::{self, ClusterId, Identity, PeerConfig};
+use gemini_shadow_ops::SiteId;
+use gemini_sql::host::Durability;
+
+pub(crate) use raw::site_name_problem;
+
+/// Why a sites.toml cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ConfigError {
+    #[error("cannot read {}: {cause}; `gemini init` writes one", path.display())]
+    Unreadable { path: PathBuf, cause: std::io::Error },
+    #[error("{}, line {line}: {message}", path.display())]
+    At { path: PathBuf, line: usize, message: String },
+    #[error("no site is called {name:?} in {}; it names {known}", path.display())]
+    NoSuchSite { path: PathBuf, name: String, known: String },
+    #[error("{} names several sites ({known}): say which with --site", path.display())]
+    WhichSite { path: PathBuf, known: String },
+    #[error(transparent)]
+    Identity(#[from] quic::Error),
+}
+
+/// A whole sites.toml, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Drawn at random by `gemini init`; peers of another cluster are refused.
+    pub id: ClusterId,
+    /// For people.
+    pub name: String,
+    /// The certificate that signed the sites' certificates.
+    pub authority: PathBuf,
+    /// How many sites may ever mint: fixed when the cluster is created.
+    pub minting_classes: u32,
+    /// The site that leads the red order whenever it is there.
+    pub sequencer: SiteId,
+    /// What sessions start with.
+    pub durability: Durability,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    /// What may be held in memory.
+    pub memory: Memory,
+    /// In order of their ids.
+    pub sites: Vec<Site>,
+    /// Round trips of the emulated wide area.
+    pub links: Vec<Link>,
+}
+
+/// How long to wait for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A red transaction without an outcome for so long is refused or reported unknown.
+    pub commit: Duration,
+    /// A sequencer leader not heard of for so long is replaced.
+    pub election: Duration,
+    /// How often the sequencer's leader shows that it is there.
+    pub heartbeat: Duration,
+    /// A quiet link between sites is probed this often.
+    pub peer_heartbeat: Duration,
+    /// A peer not heard of for so long is down.
+    pub peer_dead: Duration,
+    /// What is in flight at SIGTERM gets so long to finish.
+    pub drain: Duration,
+}
+
+/// What may be held in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Row versions above the store.
+    pub versions: usize,
+    /// The store's cache.
+    pub store_cache: usize,
+    /// What waits to be sent to one peer.
+    pub peer_outbox: usize,
+    /// What was received from one peer and is not handled yet.
+    pub peer_inbox: usize,
+    /// SQL connections at a time.
+    pub connections: usize,
+}
+
+/// One site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Never used again.
+    pub id: SiteId,
+    /// Also the name in its certificate.
+    pub name: String,
+    /// Its residue class for minted values; never used again.
+    pub minting_class: u32,
+    /// PostgreSQL protocol (TCP, loopback).
+    pub sql: SocketAddr,
+    /// Other sites (UDP).
+    pub peer: SocketAddr,
+    /// /metrics, /healthz, /status (TCP, loopback).
+    pub http: SocketAddr,
+    /// Log and store.
+    pub data: PathBuf,
+    /// Its certificate.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Where it reaches a peer, if not at the peer's own address: relays.
+    pub via: Vec<(SiteId, SocketAddr)>,
+}
+
+/// The round trip between two sites.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// The lesser id.
+    pub a: SiteId,
+    /// The greater id.
+    pub b: SiteId,
+    /// There and back.
+    pub round_trip: Duration,
+}
+
+impl Cluster {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Cluster, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+        Cluster::parse(&text, path)
+    }
+
+    /// Checks a text; `path` is for errors and for what is relative to it.
+    pub fn parse(text: &str, path: &Path) -> Result<Cluster, ConfigError> {
+        raw::parse(text, path).map_err(|(at, message)| {
+            let line = text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+            ConfigError::At { path: path.to_owned(), line, message }
+        })
+    }
+
+    /// The site of this name; without a name, the only one.
+    pub fn site(&self, name: Option<&str>) -> Result<&Site, ConfigError> {
+        let path = self.path.clone();
+        match (name, self.sites.as_slice()) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(ConfigError::WhichSite { path, known: self.names() }),
+            (Some(name), sites) => sites
+                .iter()
+                .find(|site| site.name == name)
+                .ok_or_else(|| ConfigError::NoSuchSite { path, name: name.to_owned(), known: self.names() }),
+        }
+    }
+
+    /// The site of this id.
+    pub fn site_by_id(&self, id: SiteId) -> Option<&Site> {
+        self.sites.iter().find(|site| site.id == id)
+    }
+
+    fn names(&self) -> String {
+        self.sites.iter().map(|site| site.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The emulated round trip between two sites; zero if none is given.
+    pub fn round_trip(&self, x: SiteId, y: SiteId) -> Duration {
+        let (a, b) = (x.min(y), x.max(y));
+        self.links
+            .iter()
+            .find(|link| link.a == a && link.b == b)
+            .map_or(Duration::ZERO, |link| link.round_trip)
+    }
+
+    /// How `site` meets the others over QUIC; reads its certificate and key.
+    pub fn transport(&self, site: &Site) -> Result<quic::Config, ConfigError> {
+        let identity = Identity::load(&self.authority, &site.certificate, &site.key)?;
+        let reach = |peer: &Site| {
+            let via = site.via.iter().find(|(id, _)| *id == peer.id);
+            via.map_or(peer.peer, |(_, address)| *address)
+        };
+        let peers = self.sites.iter().filter(|peer| peer.id != site.id);
+        Ok(quic::Config {
+            cluster: self.id,
+            site: site.id,
+            name: site.name.clone(),
+            listen: site.peer,
+            identity,
+            peers: peers
+                .map(|peer| PeerConfig { site: peer.id, name: peer.name.clone(), address: reach(peer) })
+                .collect(),
+            limits: quic::Limits {
+                outbox: self.memory.peer_outbox,
+                inbox: self.memory.peer_inbox,
+                heartbeat: self.timeouts.peer_heartbeat,
+                dead_after: self.timeouts.peer_dead,
+                ..quic::Limits::default()
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
