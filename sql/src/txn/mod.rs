@@ -506,6 +506,7 @@ pub fn engine_error(error: gemini_engine::Error) -> SqlError {
     let state = match error.remedy() {
         gemini_engine::Remedy::Retry => sqlstate::SNAPSHOT_TOO_OLD,
         gemini_engine::Remedy::Space => sqlstate::DISK_FULL,
+        gemini_engine::Remedy::User => sqlstate::PROGRAM_LIMIT_EXCEEDED,
         gemini_engine::Remedy::Corrupt => sqlstate::DATA_CORRUPTED,
         gemini_engine::Remedy::FailStop => sqlstate::IO_ERROR,
     };
