@@ -1,11 +1,43 @@
 //! Blue or red, and why.
+//!
+//! An effect is *blue* if it may commit at its own site without asking anyone, because no concurrent effect anywhere can make
+//! it break a declared invariant or combine differently at two sites. Everything else is *red* and goes through the one
+//! order. A transaction is red if any of its effects is. The colour follows from the declarations and from what the effect
+//! does; nobody states it, and nobody can force an unsafe blue.
+//!
+//! Worked example: TPC-W's buy-confirm inserts an order whose id was minted here (blue: no other site can mint it), order lines
+//! whose keys contain that id and whose parent is inserted with them (blue), and takes three items from the stock:
+//!
+//! ```text
+//!   UPDATE item SET i_stock = i_stock - 3     i_stock is MERGE DELTA: additions commute …
+//!                                             CHECK (i_stock >= 0): … but towards the bound they do not: red, with a slack
+//!   UPDATE item SET i_stock = i_stock + 21    away from the bound: blue
+//! ```
+//!
+//! [`classify`] gives the colour of a whole draft with the union of its reasons; [`reasons`] gives them per effect, for EXPLAIN
+//! (COLOR); [`ordinary_reasons`] tells of a table what ordinary statements on it would be red for, for the NOTICEs of DDL.
+//! The rules themselves are in `rules`, one function per kind of effect, in the order of DESIGN §5.
+//!
+//! The classifier decides no validity: a CHECK that the row itself breaks, a key that is there already, a NULL are the generator's
+//! (23xxx). What generators must refuse beyond that (deleting from an append-only table, explicit values that a site may
+//! mint) is in [`explicit`].
 
 use serde::{Deserialize, Serialize};
 
 use crate::draft::Draft;
-use crate::footprint::{Footprint, Slack};
+use crate::footprint::{Footprint, Slack, derive};
 use crate::ids::{ColumnId, ConstraintId, TableId};
 use crate::schema::Schema;
+
+mod describe;
+pub mod explicit;
+mod rules;
+pub(crate) mod scope;
+
+pub use describe::Description;
+use rules::Verdicts;
+pub use rules::ordinary_reasons;
+use scope::Scope;
 
 /// A transaction's colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,6 +51,7 @@ pub enum Color {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Reason {
+    /// The table of the effect (the parent, for [`Rule::ReferencedRow`]); 0 where there is none.
     pub table: TableId,
     pub column: Option<ColumnId>,
     pub constraint: Option<ConstraintId>,
@@ -54,19 +87,42 @@ pub struct Classification {
     pub color: Color,
     /// Why red; empty when blue. Sorted, without repeats.
     pub reasons: Vec<Reason>,
-    /// For certification (red) and local validation (blue and red).
+    /// For certification, should it be red or be forced to.
     pub footprint: Footprint,
-    /// Spends of bounded deltas.
+    /// Changes of bounded deltas.
     pub slacks: Vec<Slack>,
+}
+
+impl Classification {
+    /// `gemini.color = red`: ordered whatever it does. The generator has put every read into [`Draft::reads`].
+    pub fn force_red(&mut self) {
+        self.color = Color::Red;
+        let forced = Reason { table: TableId(0), column: None, constraint: None, rule: Rule::Forced };
+        if let Err(at) = self.reasons.binary_search(&forced) {
+            self.reasons.insert(at, forced);
+        }
+    }
 }
 
 /// Colours a draft. Pure: the same draft on the same schema gives the same answer at every site.
 pub fn classify(schema: &Schema, draft: &Draft) -> Classification {
-    let _ = (schema, draft);
-    Classification {
-        color: Color::Red,
-        reasons: Vec::new(),
-        footprint: Footprint::default(),
-        slacks: Vec::new(),
+    let scope = Scope::new(schema, draft);
+    let mut verdicts = Verdicts::new(&scope);
+    for op in &draft.ops {
+        verdicts.op(op);
     }
+    let (reasons, slacks) = verdicts.finish();
+    let color = if reasons.is_empty() { Color::Blue } else { Color::Red };
+    Classification { color, reasons, footprint: derive::footprint(&scope, draft), slacks }
+}
+
+/// The reasons of each effect, in the order of [`Draft::ops`]: an effect without any is blue.
+pub fn reasons(schema: &Schema, draft: &Draft) -> Vec<Vec<Reason>> {
+    let scope = Scope::new(schema, draft);
+    let each = draft.ops.iter().map(|op| {
+        let mut verdicts = Verdicts::new(&scope);
+        verdicts.op(op);
+        verdicts.finish().0
+    });
+    each.collect()
 }

@@ -6,15 +6,14 @@ pub mod draft;
 pub mod footprint;
 pub mod ids;
 pub mod op;
-pub mod order;
 pub mod row;
 pub mod schema;
 pub mod value;
 pub mod verdict;
 
-pub use classify::{Classification, Color, Reason};
+pub use classify::{Classification, Color, Description, Reason, Rule};
 pub use draft::{Draft, DraftOp, Facts, Minted};
-pub use footprint::{ColumnSet, Footprint, Item, Read, Slack};
+pub use footprint::{ColumnSet, Footprint, Item, Read, Slack, local_items};
 pub use ids::{
     ColumnId, ConstraintId, Dot, EntryId, Frontier, Hlc, IndexId, SequenceId, SiteId, Stamp, TableId, TxnId,
 };

@@ -31,9 +31,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ColumnId, Frontier, Stamp, TableId, TxnId};
 use crate::op::{Key, Op, Write};
-use crate::order;
-use crate::schema::{MergeRule, RowRule, Table};
-use crate::value::{Row, Value};
+use crate::schema::{Column, MergeRule, RowRule, Table};
+use crate::value::{DataType, Row, Value, arith};
 
 /// The last write of one cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,15 +150,15 @@ impl Incarnation {
             match write {
                 Write::Set(value) => match stamp.cmp(&context.stamp) {
                     Ordering::Less => *cell = value.clone(),
-                    Ordering::Equal => *cell = order::max(cell, value),
+                    Ordering::Equal => *cell = greatest(cell, value),
                     Ordering::Greater => {}
                 },
                 Write::Add(value) if least => {
-                    *cell = order::add(cell, value, table.column(*column).map(|c| &c.ty));
+                    *cell = sum(table.column(*column), cell, value);
                 }
                 Write::Add(_) => {}
-                Write::Max(value) => *cell = order::max(cell, value),
-                Write::Min(value) => *cell = order::min(cell, value),
+                Write::Max(value) => *cell = greatest(cell, value),
+                Write::Min(value) => *cell = least_of(cell, value),
             }
             self.restamp(*column, context.stamp, context.id);
         }
@@ -406,12 +405,35 @@ fn merged(table: &Table, column: ColumnId, live: &[&Incarnation]) -> Value {
             .iter()
             .max_by(|a, b| {
                 let stamps = a.cell(column).0.cmp(&b.cell(column).0);
-                stamps.then_with(|| order::total(a.value(table, column), b.value(table, column)))
+                stamps.then_with(|| a.value(table, column).canonical(b.value(table, column)))
             })
             .map_or(Value::Null, |i| i.value(table, column).clone()),
-        MergeRule::Delta => values.fold(Value::Null, |sum, v| order::add(&sum, v, declared.map(|c| &c.ty))),
-        MergeRule::Max => values.fold(Value::Null, |sum, v| order::max(&sum, v)),
-        MergeRule::Min => values.fold(Value::Null, |sum, v| order::min(&sum, v)),
+        MergeRule::Delta => values.fold(Value::Null, |total, v| sum(declared, &total, v)),
+        MergeRule::Max => values.fold(Value::Null, |best, v| greatest(&best, v)),
+        MergeRule::Min => values.fold(Value::Null, |best, v| least_of(&best, v)),
+    }
+}
+
+/// The sum of two delta cells. A column that was dropped meanwhile has no type to return to; nobody sees its cells.
+fn sum(column: Option<&Column>, a: &Value, b: &Value) -> Value {
+    arith::add(column.map_or(&DataType::Numeric(None), |c| &c.ty), a, b)
+}
+
+/// The greater in the canonical order; NULL gives way to anything.
+fn greatest(a: &Value, b: &Value) -> Value {
+    match (a, b) {
+        (Value::Null, other) | (other, Value::Null) => other.clone(),
+        _ if a.canonical(b).is_ge() => a.clone(),
+        _ => b.clone(),
+    }
+}
+
+/// The lesser in the canonical order; NULL gives way to anything.
+fn least_of(a: &Value, b: &Value) -> Value {
+    match (a, b) {
+        (Value::Null, other) | (other, Value::Null) => other.clone(),
+        _ if a.canonical(b).is_le() => a.clone(),
+        _ => b.clone(),
     }
 }
 
