@@ -1,0 +1,79 @@
+//! The bytes on disk, spelled out: a difference here means that older data directories can no longer be read.
+
+use super::super::frame::{END, FRAME_HEADER, FrameHeader, SEGMENT_HEADER, SegmentHeader};
+use super::*;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[test]
+fn segment_header() {
+    let header = SegmentHeader { epoch: 3, identity: 0x0102_0304_0506_0708, base: 16384, capacity: 8192 };
+    assert_eq!(
+        hex(&header.encode()),
+        "47454d494e494c47010000000300000008070605040302010040000000000000002000000000000009440fc6"
+    );
+    assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
+}
+
+#[test]
+fn frames_of_every_kind() {
+    let expected = [
+        ("Start", "01010200000001000000000000004af789ffac02"),
+        (
+            "Blue",
+            "010232000000010000001400000022cc89e50104010101010305010103058080f9c0c1c48203020109020002020315010201000103000102031501020101050101000001",
+        ),
+        ("Admit", "0103020000000100000058000000b2fbb3a40104"),
+        (
+            "Red",
+            "01043f000000010000006c0000007dc5f7c90600010203010101010305010103058080f9c0c1c4820302010902000202031501020100010300010203150102010105010100000100040201050001020100",
+        ),
+        ("Sequencer", "01050500000001000000bd00000001eb23bb0472616674"),
+        ("Minted", "01060200000001000000d40000007eeeb37d0303"),
+        ("Note", "01070600000001000000e80000009603e0e501046e6f7465"),
+        ("Checkpoint", "0108080000000100000000010000c3209f468020057374617465"),
+    ];
+    assert_eq!(samples().iter().map(Record::kind).collect::<Vec<_>>(), Kind::ALL);
+    let disk = MemDisk::new();
+    let (mut log, _) = open(&disk).unwrap();
+    let lsns: Vec<Lsn> = samples().iter().map(|r| log.append(r).unwrap()).collect();
+    let end = commit(&mut log, &disk);
+    let bytes = disk.read_all("log-0000000001").unwrap();
+    let mut bad = Vec::new();
+    for (i, (name, hex_bytes)) in expected.iter().enumerate() {
+        let to = lsns.get(i + 1).unwrap_or(&end).0 as usize;
+        let found = hex(&bytes[lsns[i].0 as usize..to]);
+        if found != *hex_bytes {
+            bad.push(format!("{name} {found}"));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+    assert_eq!(lsns[0], Lsn(SEGMENT_HEADER));
+    assert!(bytes[end.0 as usize..].iter().all(|b| *b == 0));
+}
+
+#[test]
+fn the_frame_that_ends_a_segment() {
+    let mut frame = [0; FRAME_HEADER];
+    FrameHeader::seal(END, 3, 100, 0xdead_beef, 20000, &mut frame);
+    assert_eq!(hex(&frame), "01ff0000000003000000640000007dd4516c");
+}
+
+#[test]
+fn dump_shows_every_kind() {
+    let disk = MemDisk::new();
+    let (mut log, _) = open(&disk).unwrap();
+    for record in samples() {
+        log.append(&record).unwrap();
+    }
+    commit(&mut log, &disk);
+    let mut text = String::new();
+    inspect::dump(&disk, 1, &mut text).unwrap();
+    let expected = include_str!("dump.txt");
+    assert_eq!(text, expected, "\n{text}");
+    let report = inspect::verify(&disk).unwrap();
+    assert_eq!((report.segments, report.records, report.damage), (2, 8, None));
+    assert_eq!((report.first, report.end), (log.first(), log.end()));
+}
