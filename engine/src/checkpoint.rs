@@ -1,13 +1,30 @@
-//! The manifest of a checkpoint.
+//! Checkpoints: from where a restart has to replay.
+//!
+//! ```text
+//!   Engine::checkpoint(site state)      notes the moment S, the schema, the frontier, and the log's end
+//!        │  folding: everything dirty at S goes to the store      (background, see fold.rs)
+//!        │  flush
+//!        │  manifest { replay_from, schema, frontier, site state }
+//!        │  flush
+//!   Engine::checkpointed()              logs a Checkpoint record; the log may now be cut
+//! ```
+//!
+//! The manifest is the checkpoint; the record in the log only tells readers of the log about it. What the manifest does
+//! not speak for (rows folded since) is told apart by each row's LSN, so nothing stops while a checkpoint is made.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use gemini_shadow_ops::{Frontier, Schema};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::engine::Engine;
+use crate::fold::{FoldHandle, Folded};
+use crate::log::Record;
+use crate::snapshot::Shared;
 use crate::store::{Changes, MANIFEST, Store};
-use crate::{Error, Lsn};
+use crate::{Error, Lsn, Seq};
 
 /// The first byte of a manifest.
 const FORMAT: u8 = 1;
@@ -20,6 +37,125 @@ pub(crate) struct Manifest {
     pub(crate) frontier: Frontier,
     /// The site's own.
     pub(crate) state: Vec<u8>,
+}
+
+/// A checkpoint in the making.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    seq: Seq,
+    manifest: Manifest,
+}
+
+/// Where checkpoints stand.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    requested: Option<Pending>,
+    /// Asked for or being made.
+    busy: bool,
+    /// Made, and not yet logged.
+    finished: Option<Lsn>,
+}
+
+impl Checkpoints {
+    /// The requested checkpoint, once every snapshot in use sees its moment and the log is durable up to its end.
+    pub(crate) fn start(&mut self, oldest: Seq, durable: Lsn) -> Option<Pending> {
+        let ready = |p: &Pending| p.seq <= oldest && p.manifest.replay_from <= durable;
+        if self.requested.as_ref().is_some_and(ready) { self.requested.take() } else { None }
+    }
+}
+
+/// How much memory row versions take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pressure {
+    /// Bytes, roughly.
+    pub bytes: u64,
+    /// The bound asked for.
+    pub limit: u64,
+    /// Twice the bound is exceeded: let clients wait until folding has caught up.
+    pub over: bool,
+}
+
+impl Engine {
+    /// Whether enough log was written since the last checkpoint to make another one.
+    pub fn wants_checkpoint(&self) -> bool {
+        let since = self.shared.replay_from.load(Ordering::SeqCst);
+        self.log.end().0.saturating_sub(since) > self.options.checkpoint_every
+            && !self.shared.checkpoints.lock().busy
+    }
+
+    /// Asks for a checkpoint of this moment, with the site's own state as of now; false if one is being made. Folding
+    /// makes it; see [`Engine::checkpointed`].
+    pub fn checkpoint(&mut self, state: Vec<u8>) -> bool {
+        let mut checkpoints = self.shared.checkpoints.lock();
+        if checkpoints.busy || self.check_running().is_err() {
+            return false;
+        }
+        let manifest = Manifest {
+            replay_from: self.log.end(),
+            schema: self.schema.clone(),
+            frontier: self.applied.clone(),
+            state,
+        };
+        checkpoints.busy = true;
+        checkpoints.requested = Some(Pending { seq: self.seq, manifest });
+        true
+    }
+
+    /// If a checkpoint was finished since the last call: logs it and gives the position from which a restart would replay,
+    /// below which the log may be cut.
+    pub fn checkpointed(&mut self) -> Result<Option<Lsn>, Error> {
+        let finished = self.shared.checkpoints.lock().finished.take();
+        let Some(replay_from) = finished else { return Ok(None) };
+        self.append(Record::Checkpoint { replay_from, state: Vec::new() })?;
+        Ok(Some(replay_from))
+    }
+
+    /// Lets the log go below a position, as far as no restart, admission to come, or record that is not durable needs it;
+    /// gives the position up to which it really goes. Whole segments are cut by the next upkeep.
+    pub fn cut(&mut self, below: Lsn) -> Lsn {
+        let mut below = below.min(Lsn(self.shared.replay_from.load(Ordering::SeqCst)));
+        if let Some(waiting) = self.dots.oldest_waiting() {
+            below = below.min(waiting);
+        }
+        self.log.cut(below);
+        self.dots.cut(self.log.first());
+        below
+    }
+
+    /// Folds what is due, up to about `budget` rows: for those who have one thread only.
+    pub fn fold(&mut self, budget: usize) -> Result<Folded, Error> {
+        self.shared.fold(budget)
+    }
+
+    /// Folds from another thread.
+    pub fn fold_handle(&self) -> FoldHandle {
+        FoldHandle { shared: self.shared.clone() }
+    }
+
+    /// How much memory row versions take.
+    pub fn pressure(&self) -> Pressure {
+        let bytes = u64::try_from(self.shared.bytes.load(Ordering::Relaxed)).unwrap_or(0);
+        Pressure { bytes, limit: self.shared.memory, over: self.shared.crowded(2) }
+    }
+}
+
+impl Shared {
+    /// Everything that was dirty at the checkpoint's moment is in the store: make it durable, then say so.
+    pub(crate) fn finish_checkpoint(&self, pending: Pending) -> Result<(), Error> {
+        let mut changes = Changes::default();
+        self.conflicts.lock().fold(self.pins.current_seq(), &mut changes)?;
+        if !changes.list.is_empty() {
+            self.store.apply(changes)?;
+        }
+        self.store.flush()?;
+        pending.manifest.save(&*self.store)?;
+        self.checkpointed.store(pending.seq.0, Ordering::SeqCst);
+        self.replay_from.store(pending.manifest.replay_from.0, Ordering::SeqCst);
+        let mut checkpoints = self.checkpoints.lock();
+        checkpoints.finished = Some(pending.manifest.replay_from);
+        checkpoints.busy = false;
+        Ok(())
+    }
 }
 
 impl Manifest {
@@ -39,7 +175,7 @@ impl Manifest {
     }
 
     /// Writes it, durably. Everything it speaks for must have been flushed before.
-    pub(crate) fn save(&self, store: &dyn Store) -> Result<(), Error> {
+    fn save(&self, store: &dyn Store) -> Result<(), Error> {
         let body = postcard::to_stdvec(self)
             .map_err(|e| Error::Internal { message: format!("a manifest cannot be encoded: {e}") })?;
         let mut bytes = Vec::with_capacity(body.len() + 9);

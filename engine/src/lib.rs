@@ -20,11 +20,13 @@ mod validate;
 mod versions;
 mod view;
 
+pub use checkpoint::Pressure;
 pub use conflicts::Conflict;
 pub use digest::Digest;
 pub use disk::{Disk, MemDisk, RealDisk};
 pub use engine::Engine;
 pub use error::{Error, Remedy};
+pub use fold::{FoldHandle, Folded};
 pub use log::{Batch, LogReader, Record};
 pub use options::Options;
 pub use range::KeyRange;

@@ -12,13 +12,13 @@
 //! the log reaches back to its beginning. If it does not, that is an error that names the remedy, and nothing is changed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use gemini_shadow_ops::{Frontier, Schema, TxnId};
 use parking_lot::Mutex;
 
 use crate::catalogue;
-use crate::checkpoint::Manifest;
+use crate::checkpoint::{Checkpoints, Manifest};
 use crate::conflicts::Conflicts;
 use crate::disk::Disk;
 use crate::engine::Engine;
@@ -65,7 +65,10 @@ impl Engine {
             bytes: AtomicI64::new(0),
             durable: AtomicU64::new(opened.end.0),
             replay_from: AtomicU64::new(replay_from.0),
+            checkpointed: AtomicU64::new(0),
+            memory: options.memory,
             folder: Mutex::new(Folder::default()),
+            checkpoints: Mutex::new(Checkpoints::default()),
             garbage: Mutex::new(Vec::new()),
         });
         let mut engine = Engine::assemble(options, log, shared, schema, catalogue, frontier, state);
@@ -82,8 +85,6 @@ impl Engine {
         visit: &mut dyn FnMut(Replay<'_>),
     ) -> Result<(), Error> {
         let state = self.recovered.clone();
-        // Below this much memory nothing is folded on the way.
-        let limit = i64::try_from(self.options.memory).unwrap_or(i64::MAX);
         for entry in self.reader.iter(first) {
             let entry = entry?;
             let applied_before = entry.lsn < replay_from;
@@ -92,10 +93,10 @@ impl Engine {
             if !applied_before {
                 self.replay_record(entry.lsn, &entry.record)?;
             }
-            if self.shared.bytes.load(Ordering::Relaxed) > limit {
+            if self.shared.crowded(1) {
                 // Everything read from the log is durable, and nobody looks yet: fold what is there.
                 self.publish_all();
-                self.shared.fold_all(self.options.memory)?;
+                self.shared.fold_all()?;
             }
         }
         Ok(())
@@ -140,7 +141,8 @@ impl Engine {
         })
     }
 
-    /// Keys of tables and indexes that are no longer declared: dropped before the last stop, and not yet swept.
+    /// Keys of tables and indexes that are no longer declared: dropped before the last stop, and not yet swept. They go
+    /// after the next checkpoint: until then another replay may want them.
     fn find_garbage(&self) -> Result<(), Error> {
         let declared = |space: Space| match space {
             Space::Rows(table) => self.catalogue.tables.contains_key(&table),
@@ -157,7 +159,7 @@ impl Engine {
                     ));
                 };
                 if !declared(space) && !garbage.iter().any(|(_, known)| *known == space) {
-                    garbage.push((Seq(0), space));
+                    garbage.push((self.seq, space));
                 }
                 match space.span().to {
                     Some(next) => span.from = next,

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use gemini_shadow_ops::{Frontier, IndexId, Key, Row, RowState, Schema, TableId};
 use parking_lot::Mutex;
 
+use crate::checkpoint::Checkpoints;
 use crate::conflicts::{Conflict, Conflicts};
 use crate::fold::Folder;
 use crate::store::{Space, Store};
@@ -27,7 +28,12 @@ pub(crate) struct Shared {
     pub(crate) durable: AtomicU64,
     /// The position from which a restart would replay.
     pub(crate) replay_from: AtomicU64,
+    /// The moment of the newest checkpoint.
+    pub(crate) checkpointed: AtomicU64,
+    /// Bytes that versions may take.
+    pub(crate) memory: u64,
     pub(crate) folder: Mutex<Folder>,
+    pub(crate) checkpoints: Mutex<Checkpoints>,
     /// Keys of the store that go once no snapshot sees them, and the moment they were dropped.
     pub(crate) garbage: Mutex<Vec<(Seq, Space)>>,
 }
