@@ -33,6 +33,7 @@ pub(super) const CODE_REFUSED: u32 = 1;
 pub(super) const CODE_MALFORMED: u32 = 2;
 pub(super) const CODE_BACKLOGGED: u32 = 3;
 pub(super) const CODE_REPLACED: u32 = 4;
+pub(super) const CODE_DISCONNECTED: u32 = 5;
 
 /// Who opened the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +67,7 @@ pub(super) async fn run(shared: &Arc<Shared>, peer: &Arc<Peer>, connection: Conn
             peer.set_up(link, connection.clone());
             info!(peer = %peer.name, link = link.0, round_trip = ?connection.rtt(), "link up");
             deliver(&*shared.inbox, Event::Up { site: peer.site, link }).await;
-            let end = live(shared, peer, link, &connection, send, recv, buffer).await;
-            let reason = finish(shared, peer, &connection, end);
+            let reason = live(shared, peer, link, &connection, send, recv, buffer).await;
             down(shared, peer, Some(link), reason).await;
             true
         }
@@ -161,7 +161,7 @@ async fn live(
     send: SendStream,
     recv: RecvStream,
     buffer: BytesMut,
-) -> End {
+) -> String {
     let mut tasks = JoinSet::new();
     tasks.spawn(read(shared.clone(), peer.clone(), link, recv, buffer));
     tasks.spawn(write(shared.clone(), peer.clone(), send));
@@ -173,9 +173,11 @@ async fn live(
         },
         reason = connection.closed() => End::new(CODE_CLOSED, explain(&reason, &shared.name, &peer.name)),
     };
+    // Closed before the tasks drop their streams: the other side is to hear the reason, not the end of a stream.
+    let reason = finish(shared, peer, connection, end);
     // No frame of this link may be told after its `Down`.
     tasks.shutdown().await;
-    end
+    reason
 }
 
 async fn read(
@@ -218,10 +220,14 @@ async fn write(shared: Arc<Shared>, peer: Arc<Peer>, mut send: SendStream) -> En
     while let Some(Batch { mut chunks, frames, size }) = peer.outbox.batch().await {
         let mut left = &mut chunks[..];
         while !left.is_empty() {
-            let written = match timeout(shared.limits.stalled_after, send.write_chunks(left)).await {
-                Ok(Ok(written)) => written,
-                Ok(Err(e)) => return End::new(CODE_CLOSED, write_failed(&peer, &e)),
-                Err(_) => return backlogged(&peer, "it took nothing for too long"),
+            let writing = timeout(shared.limits.stalled_after, send.write_chunks(left));
+            let written = tokio::select! {
+                written = writing => match written {
+                    Ok(Ok(written)) => written,
+                    Ok(Err(e)) => return End::new(CODE_CLOSED, format!("cannot write to {}: {e}", peer.name)),
+                    Err(_) => return backlogged(&peer, "it took nothing for too long"),
+                },
+                () = peer.outbox.overflowed() => return backlogged(&peer, "too much waits to be sent"),
             };
             left = &mut left[written.chunks..];
         }
@@ -230,10 +236,6 @@ async fn write(shared: Arc<Shared>, peer: Arc<Peer>, mut send: SendStream) -> En
         peer.counters.bytes_sent.fetch_add(size as u64, Ordering::Relaxed);
     }
     backlogged(&peer, "too much waits to be sent")
-}
-
-fn write_failed(peer: &Peer, error: &WriteError) -> String {
-    format!("cannot write to {}: {error}", peer.name)
 }
 
 fn backlogged(peer: &Peer, why: &str) -> End {

@@ -87,8 +87,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            frame: 16 << 20,
-            outbox: 64 << 20,
+            frame: crate::wire::MAX_FRAME + crate::wire::HEADER,
+            outbox: 128 << 20,
             inbox: 32 << 20,
             window: 16 << 20,
             requests: 64,
@@ -290,6 +290,14 @@ impl Transport {
         self.0.peers.get(&site).ok_or(SendError::NoSuchPeer(site))
     }
 
+    /// Ends a link because of what the peer said on it; both logs get the reason. The dialling side tries again, less
+    /// and less often while links are short-lived.
+    pub fn disconnect(&self, site: SiteId, reason: &str) {
+        if let Some(connection) = self.0.peers.get(&site).and_then(|peer| peer.connection()) {
+            connection.close(link::CODE_DISCONNECTED.into(), reason.as_bytes());
+        }
+    }
+
     /// How the peers are, in order of their ids.
     pub fn peers(&self) -> Vec<PeerStatus> {
         self.0.peers.values().map(|peer| peer.status()).collect()
@@ -302,8 +310,9 @@ impl Transport {
 
     /// Ends all links and waits until the peers know, for at most a second.
     pub async fn close(&self) {
-        self.0.closing.send_replace(true);
         self.0.endpoint.close(link::CODE_CLOSED.into(), b"it shuts down");
+        // After the close, or the peers would see streams end without a reason.
+        self.0.closing.send_replace(true);
         let _ = tokio::time::timeout(Duration::from_secs(1), self.0.endpoint.wait_idle()).await;
     }
 }
@@ -313,3 +322,6 @@ impl Shared {
         LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests;

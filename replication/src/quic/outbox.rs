@@ -22,6 +22,7 @@ const BATCH: usize = 256 * 1024;
 pub(super) struct Outbox {
     state: Mutex<State>,
     filled: Notify,
+    overflow: Notify,
     limit: usize,
 }
 
@@ -43,7 +44,7 @@ struct State {
 
 impl Outbox {
     pub fn new(limit: usize) -> Outbox {
-        Outbox { state: Mutex::default(), filled: Notify::new(), limit }
+        Outbox { state: Mutex::default(), filled: Notify::new(), overflow: Notify::new(), limit }
     }
 
     pub fn open(&self, link: LinkId) {
@@ -66,7 +67,8 @@ impl Outbox {
         }
         let size = frame.len() + HEADER_LEN;
         let first = state.frames.is_empty();
-        let fits = state.bytes + size <= self.limit;
+        // A single frame always fits: the limit is on what waits behind it.
+        let fits = state.bytes == 0 || state.bytes + size <= self.limit;
         if fits {
             state.bytes += size;
             state.frames.push_back(frame);
@@ -77,6 +79,9 @@ impl Outbox {
         drop(state);
         if first || !fits {
             self.filled.notify_one();
+        }
+        if !fits {
+            self.overflow.notify_one();
         }
         if fits { Ok(()) } else { Err(SendError::Backlogged { queued }) }
     }
@@ -94,6 +99,13 @@ impl Outbox {
                 }
             }
             self.filled.notified().await;
+        }
+    }
+
+    /// Resolves when the queue overflows, also while a batch is being written.
+    pub async fn overflowed(&self) {
+        while !self.state.lock().overflowed {
+            self.overflow.notified().await;
         }
     }
 

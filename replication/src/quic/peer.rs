@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gemini_shadow_ops::SiteId;
 use parking_lot::Mutex;
@@ -25,6 +25,8 @@ use super::tls::{explain, identify, server_name};
 use super::{PeerConfig, PeerStatus, Shared};
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
+/// A link that lasted so long was a good one.
+const STEADY: Duration = Duration::from_secs(3);
 
 /// Counters of one peer since the start.
 #[derive(Default)]
@@ -137,7 +139,9 @@ async fn dial_forever(shared: &Arc<Shared>, peer: &Arc<Peer>) {
     loop {
         match dial(shared, peer).await {
             Ok(connection) => {
-                if link::run(shared, peer, connection, Role::Dials).await {
+                let since = Instant::now();
+                // A link that ends at once will end at once again: that is no reason to hurry.
+                if link::run(shared, peer, connection, Role::Dials).await && since.elapsed() > STEADY {
                     pause = FIRST_RETRY;
                 }
             }

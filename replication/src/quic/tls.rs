@@ -221,7 +221,7 @@ pub(super) fn explain(error: &ConnectionError, us: &str, peer: &str) -> String {
     match error {
         ConnectionError::TransportError(e) if u64::from(e.code) & !0xff == TLS => {
             let what = match (u64::from(e.code) & 0xff, e.reason.as_str()) {
-                (_, reason) if reason.contains("UnknownIssuer") => {
+                (_, reason) if reason.contains("UnknownIssuer") || reason.contains("BadSignature") => {
                     format!("it is not signed by the cluster authority of {us}")
                 }
                 (_, reason)
