@@ -37,6 +37,7 @@ pub(crate) mod scope;
 pub use describe::Description;
 use rules::Verdicts;
 pub use rules::ordinary_reasons;
+pub(crate) use rules::sign;
 use scope::Scope;
 
 /// A transaction's colour.

@@ -24,4 +24,4 @@ pub use schema::{
     ReferentialAction, RowRule, Schema, SchemaError, SchemaErrorKind, Sequence, Table,
 };
 pub use value::{DataType, Interval, Numeric, Row, Value};
-pub use verdict::{Verdict, Window};
+pub use verdict::{EntryStatus, Refusal, Verdict, Window};

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::classify::Classification;
 use crate::footprint::{Footprint, Slack};
 use crate::ids::{
     ColumnId, ConstraintId, EntryId, Frontier, IndexId, SequenceId, SiteId, Stamp, TableId, TxnId,
 };
-use crate::schema::{Check, Column, ForeignKey, Index, MergeRule, RowRule, Sequence, Table};
+use crate::schema::{Check, Column, ForeignKey, Index, MergeRule, RowRule, Schema, Sequence, Table};
 use crate::value::{Row, Value};
 
 /// A row's address within its table: its primary key in the order-preserving encoding of [`crate::value::key`].
@@ -120,6 +121,63 @@ pub struct RedTransaction {
     pub slacks: Vec<Slack>,
     /// [`Table::version`] of every table it touches: refused unless current at its index. Sorted.
     pub tables: Vec<(TableId, u64)>,
+}
+
+impl RedTransaction {
+    /// A classified transaction as an entry, vouching for the versions of all tables in its footprint and effects.
+    pub fn new(
+        id: EntryId,
+        transaction: Arc<ShadowTransaction>,
+        classification: &Classification,
+        schema: &Schema,
+    ) -> RedTransaction {
+        let mut tables = classification.footprint.tables(schema);
+        for op in &transaction.ops {
+            if let Some(table) = op.op.table()
+                && let Err(at) = tables.binary_search_by_key(&table, |(id, _)| *id)
+            {
+                tables.insert(at, (table, schema.table(table).map_or(0, |t| t.version)));
+            }
+        }
+        let Classification { footprint, slacks, .. } = classification;
+        RedTransaction { id, transaction, footprint: footprint.clone(), slacks: slacks.clone(), tables }
+    }
+}
+
+impl Entry {
+    /// The id it uses.
+    pub fn id(&self) -> EntryId {
+        match self {
+            Entry::Transaction(red) => red.id,
+            Entry::Void(id) => *id,
+        }
+    }
+
+    /// The blue transactions and the red index it waits for; none for a VOID.
+    pub fn deps(&self) -> Option<&Frontier> {
+        match self {
+            Entry::Transaction(red) => Some(&red.transaction.deps),
+            Entry::Void(_) => None,
+        }
+    }
+}
+
+impl Op {
+    /// The table whose row it affects; none for schema changes.
+    pub fn table(&self) -> Option<TableId> {
+        match self {
+            Op::Insert { table, .. } | Op::Update { table, .. } | Op::Delete { table, .. } => Some(*table),
+            Op::Schema(_) => None,
+        }
+    }
+
+    /// The row it affects; none for schema changes.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Op::Insert { key, .. } | Op::Update { key, .. } | Op::Delete { key, .. } => Some(key),
+            Op::Schema(_) => None,
+        }
+    }
 }
 
 /// One entry of the red order, as the sequencer carries it.

@@ -12,6 +12,8 @@ use crate::value::{DataType, Value};
 mod change;
 mod check;
 mod look;
+mod presence;
+mod valid;
 
 pub use change::{ChangeKind, SchemaError, SchemaErrorKind};
 

@@ -1,10 +1,46 @@
 //! Certification: accepted or refused, a pure function of the red order.
+//!
+//! Every site feeds the same entries in the same order into its own [`Window`] and gets the same verdicts; nobody is asked. The
+//! window remembers, of the last W red indices, who wrote what, which ids came by, and how red entries changed bounded cells.
+//!
+//! ```text
+//!    R (base: what the entry's statements had seen)        r (where it is ordered)
+//!    │                                                     │
+//!  ──┼──── r1 ──── r2 ──── r3 ──── … ──────────────────────┼──►
+//!    └──── did any accepted one of these write an item     ┘
+//!          that a statement read at or before R?  yes: refused
+//! ```
+//!
+//! An entry at r is, in this order:
+//!
+//! 1. *void* if it is a VOID, or its id was used before (also by an entry that was refused, or by a VOID);
+//! 2. refused if its base is older than the window;
+//! 3. refused if the version of a table it touches is not the schema's at r, or it names a table it did not vouch for;
+//! 4. refused if an accepted entry after a read's own red index wrote what it read;
+//! 5. refused if it moves a bounded cell towards its bound and the slack it saw, with the changes accepted since, does not
+//!    suffice. The slack is counted from the oldest statement (R) for changes that took from it, and from its own statement
+//!    for changes that gave: whichever snapshot the slack was really seen on, nothing is counted that was not there;
+//! 6. accepted: its writes and its changes are remembered at r.
+//!
+//! A second copy of an entry whose id has left the window is refused by rule 2: its base is older still.
+//!
+//! The window's state is its list of [`Recent`] entries; the indexes over it are rebuilt when it is read from a checkpoint.
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use crate::footprint::Item;
-use crate::op::Entry;
+use crate::ids::{EntryId, TableId};
+use crate::op::{Entry, Key, Op, RedTransaction};
 use crate::schema::Schema;
+
+mod slack;
+mod written;
+
+pub use slack::CellChange;
+use slack::Changes;
+use written::Written;
 
 /// What the order says of an entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,26 +58,219 @@ pub enum Verdict {
 #[allow(missing_docs)]
 pub enum Refusal {
     Conflict { item: Item, at: u64 },
-    Slack { constraint: crate::ConstraintId, table: crate::TableId, key: crate::Key },
-    StaleTable { table: crate::TableId },
+    Slack { constraint: crate::ConstraintId, table: TableId, key: Key },
+    StaleTable { table: TableId },
     BaseTooOld { base: u64 },
+}
+
+/// How an id was used, as far as the window remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryStatus {
+    /// Accepted at this red index.
+    Accepted(u64),
+    /// Refused at this red index.
+    Refused(u64),
+    /// Ended by a VOID ordered at this red index before it came.
+    Void(u64),
+    /// Not within the window.
+    Unknown,
+}
+
+/// One red index of the window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Recent {
+    /// None for a second copy or a VOID that came too late: the id's first use says all.
+    id: Option<(EntryId, EntryStatus)>,
+    /// Accepted entries only.
+    writes: Vec<Item>,
+    /// Accepted entries only.
+    changes: Vec<CellChange>,
 }
 
 /// The certification window: footprints, ids and verdicts of the last W red indices.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "State", into = "State")]
 pub struct Window {
     capacity: u64,
+    /// The last red index decided.
+    last: u64,
+    /// Those up to `last`, oldest first.
+    recent: VecDeque<Recent>,
+    written: Written,
+    changes: Changes,
+    ids: std::collections::BTreeMap<EntryId, EntryStatus>,
+}
+
+/// What travels: the indexes are made of it.
+#[derive(Clone, Serialize, Deserialize)]
+struct State {
+    capacity: u64,
+    last: u64,
+    recent: VecDeque<Recent>,
+}
+
+impl From<Window> for State {
+    fn from(window: Window) -> State {
+        State { capacity: window.capacity, last: window.last, recent: window.recent }
+    }
+}
+
+impl From<State> for Window {
+    fn from(state: State) -> Window {
+        let mut window = Window::new(state.capacity);
+        // A damaged state may claim more entries than red indices.
+        window.last = state.last.max(state.recent.len() as u64);
+        let first = window.last - state.recent.len() as u64 + 1;
+        for (r, recent) in (first..).zip(&state.recent) {
+            window.index(r, recent);
+        }
+        window.recent = state.recent;
+        window
+    }
+}
+
+impl PartialEq for Window {
+    fn eq(&self, other: &Window) -> bool {
+        (self.capacity, self.last, &self.recent) == (other.capacity, other.last, &other.recent)
+    }
 }
 
 impl Window {
     /// A window over the last `capacity` red indices (a constant of the cluster).
     pub fn new(capacity: u64) -> Window {
-        Window { capacity }
+        Window {
+            capacity: capacity.max(1),
+            last: 0,
+            recent: VecDeque::new(),
+            written: Written::default(),
+            changes: Changes::default(),
+            ids: Default::default(),
+        }
+    }
+
+    /// The last red index decided; 0 before the first.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// How many red indices it remembers.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// How an id was used.
+    pub fn status(&self, id: EntryId) -> EntryStatus {
+        self.ids.get(&id).copied().unwrap_or(EntryStatus::Unknown)
     }
 
     /// Decides the entry at red index `r` (the next one) and remembers it. `schema` is the one before r.
+    ///
+    /// # Panics
+    /// If r is not the next red index: the order has a gap, and going on would make this site differ from the others.
     pub fn decide(&mut self, r: u64, entry: &Entry, schema: &Schema) -> Verdict {
-        let _ = (r, entry, schema, self.capacity);
-        Verdict::Void
+        assert_eq!(r, self.last + 1, "red indices are decided one after the other");
+        let (verdict, recent) = self.judge(r, entry, schema);
+        self.index(r, &recent);
+        self.recent.push_back(recent);
+        self.last = r;
+        while self.recent.len() as u64 > self.capacity {
+            self.forget_oldest();
+        }
+        verdict
     }
+
+    /// What the verdict would be at the next red index; remembers nothing. The origin asks before it proposes: an entry
+    /// that is refused already need not cross the ocean.
+    pub fn foresee(&self, entry: &Entry, schema: &Schema) -> Verdict {
+        self.judge(self.last + 1, entry, schema).0
+    }
+
+    fn judge(&self, r: u64, entry: &Entry, schema: &Schema) -> (Verdict, Recent) {
+        let mut recent = Recent { id: None, writes: Vec::new(), changes: Vec::new() };
+        let id = match entry {
+            Entry::Transaction(red) => red.id,
+            Entry::Void(id) => *id,
+        };
+        if self.ids.contains_key(&id) {
+            return (Verdict::Void, recent);
+        }
+        let Entry::Transaction(red) = entry else {
+            recent.id = Some((id, EntryStatus::Void(r)));
+            return (Verdict::Void, recent);
+        };
+        match self.refusal(r, red, schema) {
+            Some(refusal) => {
+                recent.id = Some((id, EntryStatus::Refused(r)));
+                (Verdict::Refused(refusal), recent)
+            }
+            None => {
+                recent.id = Some((id, EntryStatus::Accepted(r)));
+                recent.writes = red.footprint.writes.clone();
+                recent.changes = CellChange::of(&red.slacks);
+                (Verdict::Accepted, recent)
+            }
+        }
+    }
+
+    fn refusal(&self, r: u64, red: &RedTransaction, schema: &Schema) -> Option<Refusal> {
+        let base = red.transaction.statements.iter().map(|s| s.red).min().unwrap_or(0);
+        // The window holds the last `recent.len()` indices before r; all of (base, r) must be among them.
+        if base.saturating_add(1) < r - self.recent.len() as u64 {
+            return Some(Refusal::BaseTooOld { base });
+        }
+        if let Some(table) = stale_table(red, schema) {
+            return Some(Refusal::StaleTable { table });
+        }
+        let seen_at = |statement: u16| {
+            red.transaction.statements.get(usize::from(statement)).map_or(base, |frontier| frontier.red)
+        };
+        for read in &red.footprint.reads {
+            if let Some(at) = self.written.last(&read.item)
+                && at > seen_at(read.statement)
+            {
+                return Some(Refusal::Conflict { item: read.item.clone(), at });
+            }
+        }
+        let short = red.slacks.iter().find(|s| !self.changes.suffices(s, base, seen_at(s.statement)));
+        short.map(|s| Refusal::Slack { constraint: s.constraint, table: s.table, key: s.key.clone() })
+    }
+
+    fn index(&mut self, r: u64, recent: &Recent) {
+        for item in &recent.writes {
+            self.written.note(item, r);
+        }
+        for change in &recent.changes {
+            self.changes.note(change, r);
+        }
+        if let Some((id, status)) = recent.id {
+            self.ids.insert(id, status);
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.last - self.recent.len() as u64 + 1;
+        let Some(recent) = self.recent.pop_front() else { return };
+        for item in &recent.writes {
+            self.written.forget(item, oldest);
+        }
+        for change in &recent.changes {
+            self.changes.forget(change, oldest);
+        }
+        if let Some((id, _)) = recent.id {
+            self.ids.remove(&id);
+        }
+    }
+}
+
+/// A table whose version is not current, or that the entry changes without having vouched for its version.
+fn stale_table(red: &RedTransaction, schema: &Schema) -> Option<TableId> {
+    let current = |id: TableId| schema.table(id).map_or(0, |t| t.version);
+    if let Some((id, _)) = red.tables.iter().find(|(id, version)| current(*id) != *version) {
+        return Some(*id);
+    }
+    let touched = red.transaction.ops.iter().filter_map(|op| match &op.op {
+        Op::Insert { table, .. } | Op::Update { table, .. } | Op::Delete { table, .. } => Some(*table),
+        Op::Schema(_) => None,
+    });
+    touched.into_iter().find(|table| red.tables.binary_search_by_key(table, |(id, _)| *id).is_err())
 }
