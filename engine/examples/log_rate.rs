@@ -54,7 +54,9 @@ fn settings() -> Result<Settings, String> {
             "--bytes" => settings.bytes = vec![number()?.max(32)],
             "--seconds" => settings.seconds = number()? as u64,
             _ => {
-                return Err(format!("{name} is not known; there are --dir, --committers, --bytes, --seconds"));
+                return Err(format!(
+                    "{name} is not known; there are --dir, --committers, --bytes, --seconds"
+                ));
             }
         }
     }

@@ -414,6 +414,11 @@ impl Replica {
         &self.applied
     }
 
+    /// What stands in the log here (blue: applied or not; red: applied), durable or not: a checkpoint keeps it.
+    pub fn logged(&self) -> &Frontier {
+        &self.logged
+    }
+
     /// What every site has on disk (blue: received; red: applied): older log segments serve nobody but this site.
     pub fn everywhere(&self) -> Frontier {
         self.applied.clone()
