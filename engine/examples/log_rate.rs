@@ -2,8 +2,12 @@
 //!
 //! `log_rate [--dir DIR] [--committers N] [--bytes N] [--seconds N]`: N threads each append a record of that size and
 //! wait until it is durable; one log thread writes whatever has gathered with one fdatasync. Without `--committers`
-//! and `--bytes` it goes through 1 and 16 committers with 150 and 500 bytes. It also times a bare fdatasync of an
-//! overwritten, preallocated file, which is what one commit can cost at the least.
+//! and `--bytes` it goes through 1 and 16 committers with 150 and 500 bytes.
+//!
+//! Each row carries what it must be judged by: the time of a bare write and fdatasync over a preallocated file, before
+//! and after the row (what one commit costs at the least), and that of the log thread's own writes. A row whose two
+//! bare times differ or have a long tail, or whose commits come faster than its syncs allow, was measured on a disturbed machine and is
+//! marked; do not compare rows unless their bare times agree.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,10 +31,6 @@ struct Settings {
 fn main() -> Result<(), String> {
     let settings = settings()?;
     let disk = RealDisk::open(settings.dir.join("gemini-log-rate")).map_err(|e| e.to_string())?;
-    println!(
-        "bare fdatasync after 4 KiB over a preallocated file: {}",
-        bare_sync(&disk).map_err(|e| e.to_string())?
-    );
     for &committers in &settings.committers {
         for &bytes in &settings.bytes {
             clear(&disk).map_err(|e| e.to_string())?;
@@ -110,7 +110,8 @@ impl Histogram {
     }
 }
 
-fn bare_sync(disk: &RealDisk) -> Result<String, LogError> {
+/// Writes 4 KiB and syncs, one after the other.
+fn bare_sync(disk: &RealDisk) -> Result<Histogram, LogError> {
     let file: Arc<dyn DiskFile> = disk.create("sync", 8 * 1024 * 1024)?;
     let mut histogram = Histogram::default();
     for i in 0..2000 {
@@ -120,13 +121,15 @@ fn bare_sync(disk: &RealDisk) -> Result<String, LogError> {
         histogram.add(start.elapsed());
     }
     disk.remove("sync")?;
-    Ok(histogram.show())
+    Ok(histogram)
 }
 
 /// What the committers and the log thread share.
 struct Group {
     log: Mutex<Inner>,
     work: Condvar,
+    /// What happens counts.
+    measuring: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -160,13 +163,13 @@ impl Group {
     }
 
     /// The log thread: as long as there is something, write it, and wake who waited for it.
-    fn write(&self, disk: &dyn Disk) -> Result<u64, LogError> {
-        let mut batches = 0;
+    fn write(&self, disk: &dyn Disk) -> Result<Histogram, LogError> {
+        let mut syncs = Histogram::default();
         let mut inner = self.log.lock();
         loop {
             let Some(mut batch) = inner.log.take_batch() else {
                 if self.stop.load(Ordering::Relaxed) {
-                    return Ok(batches);
+                    return Ok(syncs);
                 }
                 inner.idle = true;
                 self.work.wait(&mut inner);
@@ -174,8 +177,11 @@ impl Group {
             };
             let waiting = std::mem::take(&mut inner.waiting);
             drop(inner);
+            let start = Instant::now();
             let end = batch.write(disk)?;
-            batches += 1;
+            if self.measuring.load(Ordering::Relaxed) {
+                syncs.add(start.elapsed());
+            }
             for (_, (thread, durable)) in waiting {
                 durable.store(end.0, Ordering::Release);
                 thread.unpark();
@@ -203,56 +209,76 @@ impl Group {
 }
 
 fn measure(disk: &RealDisk, committers: usize, bytes: usize, time: Duration) -> Result<String, LogError> {
+    let before = bare_sync(disk)?;
     let (log, _) = Log::open(&LogOptions::default(), disk)?;
     let group = Group {
         log: Mutex::new(Inner { log, waiting: Vec::new(), idle: false }),
         work: Condvar::new(),
+        measuring: AtomicBool::new(false),
         stop: AtomicBool::new(false),
     };
-    let measuring = AtomicBool::new(false);
-    let run = || -> Result<(Histogram, u64, Duration), LogError> {
-        let mut total = Histogram::default();
-        thread::scope(|scope| {
-            let writer = scope.spawn(|| group.write(disk));
-            let keeper = scope.spawn(|| group.keep(disk));
-            let threads: Vec<_> = (0..committers)
-                .map(|_| {
-                    scope.spawn(|| -> Result<Histogram, LogError> {
-                        let durable = Arc::new(AtomicU64::new(0));
-                        // The frame's header and the body's length are part of the size.
-                        let record = Record::Sequencer(vec![7; bytes - 20]);
-                        let mut histogram = Histogram::default();
-                        while !group.stop.load(Ordering::Relaxed) {
-                            let start = Instant::now();
-                            group.commit(&record, &durable)?;
-                            if measuring.load(Ordering::Relaxed) {
-                                histogram.add(start.elapsed());
-                            }
-                        }
-                        Ok(histogram)
-                    })
-                })
-                .collect();
-            thread::sleep(Duration::from_millis(500));
-            measuring.store(true, Ordering::Relaxed);
-            let start = Instant::now();
-            thread::sleep(time);
-            group.stop.store(true, Ordering::Relaxed);
-            let took = start.elapsed();
-            for thread in threads {
-                total.merge(thread.join().expect("a committer does not panic")?);
-            }
-            group.work.notify_one();
-            keeper.join().expect("the keeper does not panic")?;
-            let batches = writer.join().expect("the log thread does not panic")?;
-            Ok((total, batches, took))
-        })
-    };
-    let (histogram, batches, took) = run()?;
-    let rate = histogram.count() as f64 / took.as_secs_f64();
-    let fill = histogram.count() as f64 / batches.max(1) as f64;
+    let (commits, syncs, took) = run(&group, disk, committers, bytes, time)?;
+    drop(group);
+    let after = bare_sync(disk)?;
+    let rate = commits.count() as f64 / took.as_secs_f64();
+    let fill = commits.count() as f64 / syncs.count().max(1) as f64;
+    let (quiet, noisy) =
+        (before.quantile(0.5).min(after.quantile(0.5)), before.quantile(0.5).max(after.quantile(0.5)));
+    // Waiting for a processor shows in the tail long before it shows in the middle.
+    let waits = [&before, &after].iter().any(|h| h.quantile(0.95) > 4 * h.quantile(0.5));
+    let disturbed = waits || noisy * 2 > quiet * 3 || commits.quantile(0.5) < syncs.quantile(0.05);
     Ok(format!(
-        "{committers:>3} committers, {bytes} bytes: {rate:>8.0} durable commits/s, {} (about {fill:.1} a sync)",
-        histogram.show()
+        "{committers:>3} committers, {bytes} bytes: {rate:>7.0} durable commits/s{}\n      a commit     {}\n      \
+         write + sync {}, {fill:.1} commits each\n      bare sync    before {}; after {}",
+        if disturbed { "  ** disturbed, do not use **" } else { "" },
+        commits.show(),
+        syncs.show(),
+        before.show(),
+        after.show()
     ))
+}
+
+/// Latencies of commits and of the log thread's writes, and the time they were counted in.
+fn run(
+    group: &Group,
+    disk: &RealDisk,
+    committers: usize,
+    bytes: usize,
+    time: Duration,
+) -> Result<(Histogram, Histogram, Duration), LogError> {
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| group.write(disk));
+        let keeper = scope.spawn(|| group.keep(disk));
+        let threads: Vec<_> = (0..committers).map(|_| scope.spawn(|| committer(group, bytes))).collect();
+        thread::sleep(Duration::from_millis(500));
+        group.measuring.store(true, Ordering::Relaxed);
+        let start = Instant::now();
+        thread::sleep(time);
+        group.measuring.store(false, Ordering::Relaxed);
+        let took = start.elapsed();
+        group.stop.store(true, Ordering::Relaxed);
+        let mut commits = Histogram::default();
+        for thread in threads {
+            commits.merge(thread.join().expect("a committer does not panic")?);
+        }
+        group.work.notify_one();
+        keeper.join().expect("the keeper does not panic")?;
+        Ok((commits, writer.join().expect("the log thread does not panic")?, took))
+    })
+}
+
+/// Commits one record after the other.
+fn committer(group: &Group, bytes: usize) -> Result<Histogram, LogError> {
+    let durable = Arc::new(AtomicU64::new(0));
+    // The frame's header and the body's length are part of the size.
+    let record = Record::Sequencer(vec![7; bytes - 20]);
+    let mut histogram = Histogram::default();
+    while !group.stop.load(Ordering::Relaxed) {
+        let start = Instant::now();
+        group.commit(&record, &durable)?;
+        if group.measuring.load(Ordering::Relaxed) {
+            histogram.add(start.elapsed());
+        }
+    }
+    Ok(histogram)
 }
