@@ -12,7 +12,7 @@ fn sample() -> (MemDisk, Vec<(Lsn, Record)>, Lsn) {
     let mut records = Vec::new();
     let mut last = Lsn(0);
     let mut next = random(5);
-    while log.end().0 < 3 * 8192 + 4096 + 1000 {
+    while log.end().0 < 3 * 8192 + 4096 + 3000 {
         last = log.end();
         for _ in 0..2 {
             let record = note(next(), (next() % 700) as usize);
@@ -25,6 +25,8 @@ fn sample() -> (MemDisk, Vec<(Lsn, Record)>, Lsn) {
         }
         commit(&mut log, &disk);
     }
+    // Damage in the last segment, yet before the last batch, must be among what the tests can do.
+    assert!(last.0 > 3 * 8192 + 4096 + 1000 && log.end().0 < 4 * 8192, "{last:?}");
     (disk, records, last)
 }
 
@@ -201,6 +203,41 @@ fn newer_versions() {
     disk.put(&segment_name(1), bytes);
     let error = open(&disk).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("kind 77"), "{error}");
+}
+
+#[test]
+fn damage_before_the_last_batch_is_never_taken_for_the_end() {
+    let (pristine, records, last) = sample();
+    let inside: Vec<Lsn> =
+        records.iter().map(|(lsn, _)| *lsn).filter(|l| l.0 > 3 * 8192 && *l < last).collect();
+    assert!(inside.len() > 2);
+    for lsn in inside {
+        let disk = pristine.fork();
+        assert!(disk.damage(&segment_name(4), lsn.0 - 3 * 8192 + 15, &mut |b| !b));
+        match open(&disk).map(|_| ()).unwrap_err() {
+            LogError::Damaged { file, offset, lsn: at, .. } => {
+                assert_eq!((file, offset, at), (segment_name(4), lsn.0 - 3 * 8192, lsn));
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn a_frame_in_another_place_is_no_record() {
+    let disk = MemDisk::new();
+    let (mut log, _) = open(&disk).unwrap();
+    let a = log.append(&note(1, 100)).unwrap().0 as usize;
+    let b = log.append(&note(2, 100)).unwrap().0 as usize;
+    let end = commit(&mut log, &disk).0 as usize;
+    drop(log);
+    assert_eq!(b - a, end - b);
+    let mut bytes = disk.read_all(&segment_name(1)).unwrap();
+    bytes.copy_within(a..b, b);
+    disk.put(&segment_name(1), bytes);
+    let (log, opened) = open(&disk).unwrap();
+    assert_eq!(all(&log), [(Lsn(a as u64), note(1, 100))]);
+    assert_eq!(opened.torn.unwrap().offset, b as u64);
 }
 
 #[test]
