@@ -125,7 +125,7 @@ pub trait DiskFile: Send + Sync {
 }
 
 /// Zeros to write from: long enough to be quick, short enough not to matter.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// Writes zeros over `from..to`.
 pub(crate) fn write_zeros(file: &dyn DiskFile, from: u64, to: u64) -> DiskResult<()> {

@@ -87,13 +87,12 @@ impl Drop for Batch {
             return;
         }
         // A reader may still hold the chunk; then its buffer is freed with it.
-        if let Some(mut chunk) = self.chunk.take().and_then(Arc::into_inner) {
-            if chunk.bytes.capacity() <= MAX_POOLED {
-                chunk.bytes.clear();
-                let state = &mut *self.shared.state.lock();
-                if state.pool.len() < 2 {
-                    state.pool.push(chunk.bytes);
-                }
+        let chunk = self.chunk.take().and_then(Arc::into_inner);
+        if let Some(mut chunk) = chunk.filter(|c| c.bytes.capacity() <= MAX_POOLED) {
+            chunk.bytes.clear();
+            let state = &mut *self.shared.state.lock();
+            if state.pool.len() < 2 {
+                state.pool.push(chunk.bytes);
             }
         }
     }

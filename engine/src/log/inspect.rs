@@ -104,10 +104,10 @@ fn dump_segment(segment: &SegmentFile, out: &mut dyn Write) -> LogResult<fmt::Re
                 offset += 1;
                 continue;
             };
-            if let Some(from) = bad_from.take() {
-                if let e @ Err(_) = writeln!(out, "         ! no record from offset {from} to {offset}") {
-                    return Ok(e);
-                }
+            if let Some(from) = bad_from.take()
+                && let e @ Err(_) = writeln!(out, "         ! no record from offset {from} to {offset}")
+            {
+                return Ok(e);
             }
             let lsn = header.base + offset;
             let line = match valid.what {

@@ -204,12 +204,12 @@ pub(super) struct Tail {
     pub leftover_end: Option<u64>,
 }
 
+/// Takes a frame's segment, offset, kind and body.
+type Visit<'a> = dyn FnMut(&SegmentFile, u64, Kind, &[u8]) -> LogResult<()> + 'a;
+
 /// Visits every whole frame in order: (segment, offset, kind, body). Stops at the end of the log, or with an error
 /// at damage that is not the end.
-pub(super) fn walk(
-    segments: &[SegmentFile],
-    visit: &mut dyn FnMut(&SegmentFile, u64, Kind, &[u8]) -> LogResult<()>,
-) -> LogResult<Tail> {
+pub(super) fn walk(segments: &[SegmentFile], visit: &mut Visit<'_>) -> LogResult<Tail> {
     let mut records = 0;
     for (i, segment) in segments.iter().enumerate() {
         let mut window = Window::default();

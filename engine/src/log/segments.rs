@@ -161,11 +161,8 @@ impl Upkeep {
         let keeper = &mut *shared.keeper.lock();
         shared.state.lock().check_running()?;
         while let Some(header) = shared.detach_oldest() {
-            shared.recycle(disk, keeper, &header).map_err(|e| {
-                // The next cut would leave a hole behind this segment.
-                shared.stop(e.to_string());
-                e
-            })?;
+            // After a failure the next cut would leave a hole behind this segment.
+            shared.recycle(disk, keeper, &header).inspect_err(|e| shared.stop(e.to_string()))?;
         }
         while let Some(header) = shared.next_to_prepare() {
             match prepare(disk, keeper, &header) {
