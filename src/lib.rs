@@ -1,5 +1,7 @@
 //! (essay)
 
 pub mod config;
+pub mod host;
 pub mod init;
 pub mod relay;
+pub mod site;

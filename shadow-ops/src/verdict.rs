@@ -87,6 +87,25 @@ struct Recent {
     changes: Vec<CellChange>,
 }
 
+impl Recent {
+    /// No effect and no id: a second copy, or a VOID that came too late.
+    fn nothing() -> Recent {
+        Recent { id: None, writes: Vec::new(), changes: Vec::new() }
+    }
+
+    fn ended(id: EntryId, status: EntryStatus) -> Recent {
+        Recent { id: Some((id, status)), ..Recent::nothing() }
+    }
+
+    fn accepted(r: u64, red: &RedTransaction) -> Recent {
+        Recent {
+            id: Some((red.id, EntryStatus::Accepted(r))),
+            writes: red.footprint.writes.clone(),
+            changes: CellChange::of(&red.slacks),
+        }
+    }
+}
+
 /// The certification window: footprints, ids and verdicts of the last W red indices.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "State", into = "State")]
@@ -170,13 +189,38 @@ impl Window {
     pub fn decide(&mut self, r: u64, entry: &Entry, schema: &Schema) -> Verdict {
         assert_eq!(r, self.last + 1, "red indices are decided one after the other");
         let (verdict, recent) = self.judge(r, entry, schema);
+        self.remember(r, recent);
+        verdict
+    }
+
+    fn remember(&mut self, r: u64, recent: Recent) {
         self.index(r, &recent);
         self.recent.push_back(recent);
         self.last = r;
         while self.recent.len() as u64 > self.capacity {
             self.forget_oldest();
         }
-        verdict
+    }
+
+    /// Remembers what was decided of the entry at red index `r` by an earlier process: the schema of that moment is gone, the
+    /// verdict is not.
+    ///
+    /// # Panics
+    /// If r is not the next red index, as [`Window::decide`].
+    pub fn replay(&mut self, r: u64, entry: &Entry, verdict: &Verdict) {
+        assert_eq!(r, self.last + 1, "red indices are replayed one after the other");
+        let recent = match (entry, verdict) {
+            (Entry::Transaction(red), Verdict::Accepted) => Recent::accepted(r, red),
+            (Entry::Transaction(red), Verdict::Refused(_)) => Recent::ended(red.id, EntryStatus::Refused(r)),
+            (Entry::Void(id), _) if !self.ids.contains_key(id) => Recent::ended(*id, EntryStatus::Void(r)),
+            (Entry::Transaction(_) | Entry::Void(_), _) => Recent::nothing(),
+        };
+        self.remember(r, recent);
+    }
+
+    /// Every id that the window remembers, with how it ended.
+    pub fn statuses(&self) -> impl Iterator<Item = (EntryId, EntryStatus)> + '_ {
+        self.ids.iter().map(|(id, status)| (*id, *status))
     }
 
     /// What the verdict would be at the next red index; remembers nothing. The origin asks before it proposes: an entry
@@ -186,29 +230,19 @@ impl Window {
     }
 
     fn judge(&self, r: u64, entry: &Entry, schema: &Schema) -> (Verdict, Recent) {
-        let mut recent = Recent { id: None, writes: Vec::new(), changes: Vec::new() };
         let id = match entry {
             Entry::Transaction(red) => red.id,
             Entry::Void(id) => *id,
         };
         if self.ids.contains_key(&id) {
-            return (Verdict::Void, recent);
+            return (Verdict::Void, Recent::nothing());
         }
         let Entry::Transaction(red) = entry else {
-            recent.id = Some((id, EntryStatus::Void(r)));
-            return (Verdict::Void, recent);
+            return (Verdict::Void, Recent::ended(id, EntryStatus::Void(r)));
         };
         match self.refusal(r, red, schema) {
-            Some(refusal) => {
-                recent.id = Some((id, EntryStatus::Refused(r)));
-                (Verdict::Refused(refusal), recent)
-            }
-            None => {
-                recent.id = Some((id, EntryStatus::Accepted(r)));
-                recent.writes = red.footprint.writes.clone();
-                recent.changes = CellChange::of(&red.slacks);
-                (Verdict::Accepted, recent)
-            }
+            Some(refusal) => (Verdict::Refused(refusal), Recent::ended(id, EntryStatus::Refused(r))),
+            None => (Verdict::Accepted, Recent::accepted(r, red)),
         }
     }
 

@@ -1,0 +1,204 @@
+//! The `gemini.*` views: what a site knows of itself and of the others, as tables.
+
+use gemini_shadow_ops::{ColumnId, DataType, Frontier, Key, Row, SiteId, Stamp, Table, Value};
+use gemini_sql::expr::{SessionInfo, text};
+use gemini_sql::host::{Host, TransactionStatus};
+
+use super::{POSTGRES_EPOCH, SiteHost};
+
+type View = (Vec<(&'static str, DataType)>, Vec<Vec<Value>>);
+
+pub(super) fn view(host: &SiteHost, name: &str) -> Option<View> {
+    match name {
+        "sites" => Some(sites(host)),
+        "status" => Some(status(host)),
+        "transactions" => Some(transactions(host)),
+        "conflicts" => Some(conflicts(host)),
+        _ => None,
+    }
+}
+
+fn words(value: impl Into<String>) -> Value {
+    Value::Text(value.into().into())
+}
+
+fn number(value: u64) -> Value {
+    Value::Int8(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// Every site of the cluster, this one first.
+fn sites(host: &SiteHost) -> View {
+    let columns = vec![
+        ("site", DataType::Text),
+        ("id", DataType::Int4),
+        ("here", DataType::Bool),
+        ("leader", DataType::Bool),
+        ("linked", DataType::Bool),
+        ("reachable", DataType::Bool),
+        ("unacknowledged", DataType::Int8),
+        ("behind", DataType::Int8),
+        ("reason", DataType::Text),
+    ];
+    let status = host.shared.status();
+    let leader = status.leader.map(|(site, _)| site);
+    let row = |(site, name): &(SiteId, String)| {
+        let here = *site == host.id;
+        let peer = status.peers.get(site).cloned().unwrap_or_default();
+        vec![
+            words(name.clone()),
+            Value::Int4(i32::from(site.0)),
+            Value::Bool(here),
+            Value::Bool(leader == Some(*site)),
+            Value::Bool(here || peer.linked),
+            Value::Bool(here || peer.reachable),
+            number(peer.unacknowledged),
+            number(peer.behind),
+            words(peer.reason),
+        ]
+    };
+    (columns, host.names.iter().map(row).collect())
+}
+
+/// One row: this site.
+fn status(host: &SiteHost) -> View {
+    let columns = vec![
+        ("site", DataType::Text),
+        ("frontier", DataType::Text),
+        ("schema_version", DataType::Int8),
+        ("leader", DataType::Text),
+        ("term", DataType::Int8),
+        ("blue", DataType::Int8),
+        ("red", DataType::Int8),
+        ("conflicts", DataType::Int8),
+        ("refused", DataType::Int8),
+        ("unavailable", DataType::Int8),
+        ("received", DataType::Int8),
+        ("ordered", DataType::Int8),
+        ("waiting", DataType::Int8),
+        ("refusing", DataType::Text),
+    ];
+    let status = host.shared.status();
+    let leader = status.leader.map_or(Value::Null, |(site, _)| words(host.site_label(site)));
+    let row = vec![
+        words(host.site_name()),
+        words(frontier(&status.frontier)),
+        number(status.schema_version),
+        leader,
+        status.leader.map_or(Value::Null, |(_, term)| number(term)),
+        number(status.counts.blue),
+        number(status.counts.red),
+        number(status.counts.conflicts),
+        number(status.counts.refused),
+        number(status.counts.unavailable),
+        number(status.counts.received),
+        number(status.counts.ordered),
+        number(status.waiting),
+        status.refusing.map_or(Value::Null, words),
+    ];
+    (columns, vec![row])
+}
+
+fn frontier(frontier: &Frontier) -> String {
+    frontier.to_string()
+}
+
+/// The newest red transactions of this site's sessions.
+fn transactions(host: &SiteHost) -> View {
+    let columns = vec![
+        ("id", DataType::Text),
+        ("outcome", DataType::Text),
+        ("red_index", DataType::Int8),
+        ("reasons", DataType::Text),
+        ("milliseconds", DataType::Float8),
+    ];
+    let row = |red: crate::site::RecentRed| {
+        let (outcome, index) = match red.outcome {
+            TransactionStatus::Committed(gemini_shadow_ops::TxnId::Red(r)) => ("committed", number(r)),
+            TransactionStatus::Committed(_) => ("committed", Value::Null),
+            TransactionStatus::Refused => ("refused", Value::Null),
+            TransactionStatus::Void => ("void", Value::Null),
+            TransactionStatus::InProgress => ("in progress", Value::Null),
+            TransactionStatus::Unknown => ("unknown", Value::Null),
+        };
+        vec![
+            words(red.id.to_string()),
+            words(outcome),
+            index,
+            words(red.reasons),
+            Value::Float8(red.answered_after as f64 / 1_000.0),
+        ]
+    };
+    (columns, host.shared.recent().into_iter().map(row).collect())
+}
+
+/// Values that concurrent writes displaced here.
+fn conflicts(host: &SiteHost) -> View {
+    let columns = vec![
+        ("table", DataType::Text),
+        ("key", DataType::Text),
+        ("column", DataType::Text),
+        ("lost", DataType::Text),
+        ("lost_site", DataType::Text),
+        ("lost_at", DataType::Timestamptz),
+        ("kept", DataType::Text),
+        ("kept_site", DataType::Text),
+        ("kept_at", DataType::Timestamptz),
+        ("by", DataType::Text),
+    ];
+    let snapshot = host.snapshot();
+    let rows = host.shared.reader.conflicts().into_iter().map(|conflict| {
+        let displaced = &conflict.displaced;
+        let table = snapshot.schema().tables.get(&displaced.table);
+        vec![
+            words(table.map_or_else(|| displaced.table.to_string(), |t| t.name.clone())),
+            words(key(table.map(|t| &**t), &displaced.key)),
+            column(table.map(|t| &**t), displaced.column),
+            shown(&displaced.lost, ty(table.map(|t| &**t), displaced.column)),
+            words(host.site_label(displaced.lost_stamp.site)),
+            time(displaced.lost_stamp),
+            shown(&displaced.kept, ty(table.map(|t| &**t), displaced.column)),
+            displaced.kept_stamp.map_or(Value::Null, |stamp| words(host.site_label(stamp.site))),
+            displaced.kept_stamp.map_or(Value::Null, time),
+            words(conflict.by.to_string()),
+        ]
+    });
+    (columns, rows.collect())
+}
+
+/// A column's type; text if the column is gone, or a whole row is meant.
+fn ty(table: Option<&Table>, column: Option<ColumnId>) -> DataType {
+    let known = table.and_then(|t| t.columns.iter().find(|c| Some(c.id) == column));
+    known.map_or(DataType::Text, |c| c.ty.clone())
+}
+
+fn shown(value: &Value, ty: DataType) -> Value {
+    match value {
+        Value::Null => Value::Null,
+        value => words(text::output(value, &ty, &SessionInfo::default())),
+    }
+}
+
+fn time(stamp: Stamp) -> Value {
+    Value::Timestamptz(i64::try_from(stamp.hlc.micros).unwrap_or(i64::MAX).saturating_sub(POSTGRES_EPOCH))
+}
+
+fn column(table: Option<&Table>, column: Option<ColumnId>) -> Value {
+    let Some(id) = column else { return Value::Null };
+    let known = table.and_then(|t| t.columns.iter().find(|c| c.id == id));
+    words(known.map_or_else(|| id.to_string(), |c| c.name.clone()))
+}
+
+/// A key as its columns' values; as bytes if its table is gone.
+fn key(table: Option<&Table>, key: &Key) -> String {
+    table.and_then(|table| key_values(table, key)).unwrap_or_else(|| format!("{key:?}"))
+}
+
+fn key_values(table: &Table, key: &Key) -> Option<String> {
+    let types: Vec<DataType> = (table.indexes.first()?.columns.iter())
+        .map(|c| table.columns.iter().find(|known| known.id == c.column).map(|known| known.ty.clone()))
+        .collect::<Option<_>>()?;
+    let values: Row = gemini_shadow_ops::value::key::decode(&key.0, &types).ok()?.into();
+    let session = SessionInfo::default();
+    let shown = values.iter().zip(&types).map(|(value, ty)| text::output(value, ty, &session));
+    Some(shown.collect::<Vec<_>>().join(", "))
+}

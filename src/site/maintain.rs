@@ -1,0 +1,107 @@
+//! What is done as time passes: the replica's timers, deadlines, the published status, checkpoints and the log's upkeep.
+
+use std::collections::BTreeMap;
+
+use gemini_engine::Record;
+
+use super::peers::EngineShelf;
+use super::{Output, PeerStatus, Site};
+
+/// How often the published status is renewed, µs.
+const STATUS_EVERY: u64 = 100_000;
+
+/// How often a full disk is looked at again, µs.
+const RETRY_FULL_EVERY: u64 = 1_000_000;
+
+/// When what was last done.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    status: u64,
+    full: u64,
+}
+
+impl Upkeep {
+    pub fn new(now: u64) -> Upkeep {
+        Upkeep { status: 0, full: now }
+    }
+}
+
+impl Site {
+    pub(super) fn tick(&mut self, out: &mut Vec<Output>) {
+        self.with_replica(out, |replica, now, shelf, outputs| replica.tick(now, shelf, outputs));
+        self.expire_quorum(out);
+        if self.now >= self.upkeep.status + STATUS_EVERY {
+            self.upkeep.status = self.now;
+            self.publish_status();
+        }
+        if self.engine.full() && self.now >= self.upkeep.full + RETRY_FULL_EVERY {
+            self.upkeep.full = self.now;
+            self.engine.retry_full();
+        }
+        self.checkpoint(false);
+        if let Some(upkeep) = self.engine.take_upkeep() {
+            out.push(Output::Upkeep(upkeep));
+        }
+    }
+
+    /// Asks for a checkpoint when enough was logged (or at once), and lets go of the log that a finished one has made
+    /// needless, as far as no peer may still ask for it.
+    pub(super) fn checkpoint(&mut self, at_once: bool) {
+        if at_once || self.engine.wants_checkpoint() {
+            let kept = self.kept();
+            if self.engine.checkpoint(kept) {
+                // One record that stands for the sequencer's earlier ones, behind the position from which the log is replayed.
+                let compacted = self.replica.compact(&EngineShelf(&self.engine));
+                self.append(Record::Sequencer(compacted));
+            }
+        }
+        let finished = self.engine.checkpointed();
+        if let Some(Some(replay_from)) = self.must(finished) {
+            let below = match self.engine.oldest_beyond(&self.replica.everywhere()) {
+                Some(needed) => replay_from.min(needed),
+                None => replay_from,
+            };
+            let cut = self.engine.cut(below);
+            tracing::info!(replay_from = replay_from.0, cut = cut.0, "checkpoint");
+        }
+    }
+
+    /// Renews what `gemini status` and the views show.
+    pub(super) fn publish_status(&mut self) {
+        let replica = self.replica.status(self.now);
+        let own = self.replica.own();
+        let frontier = self.engine.applied().clone();
+        let (counts, schema_version) = (self.counts, self.engine.schema().version);
+        let me = self.options.id;
+        self.shared.update(|status| {
+            let reasons: BTreeMap<_, _> =
+                status.peers.iter().map(|(site, peer)| (*site, peer.reason.clone())).collect();
+            status.peers = replica
+                .peers
+                .iter()
+                .map(|peer| {
+                    let shown = PeerStatus {
+                        linked: peer.direct,
+                        reachable: peer.via.is_some(),
+                        unacknowledged: own.saturating_sub(peer.durable.blue(me)),
+                        behind: behind(&frontier, &peer.applied),
+                        reason: reasons.get(&peer.site).cloned().unwrap_or_default(),
+                    };
+                    (peer.site, shown)
+                })
+                .collect();
+            status.leader = replica.leader.map(|leader| (leader, replica.term));
+            status.leading = replica.leader == Some(me);
+            status.waiting = replica.waiting;
+            status.frontier = frontier;
+            status.counts = counts;
+            status.schema_version = schema_version;
+        });
+    }
+}
+
+/// How many transactions that are applied here the peer has not said it has applied.
+fn behind(here: &gemini_shadow_ops::Frontier, there: &gemini_shadow_ops::Frontier) -> u64 {
+    let blue: u64 = here.blues().map(|(site, n)| n.saturating_sub(there.blue(site))).sum();
+    blue + here.red.saturating_sub(there.red)
+}

@@ -1,0 +1,276 @@
+//! Opening a site: what the log held becomes the state again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use gemini_engine::{Disk, Engine, Record, Replay, Store};
+use gemini_replication::{Clock, Recovered, Replica, SequencerRecovery, replica};
+use gemini_shadow_ops::{Entry, Frontier, Hlc, SequenceId, SiteId, TxnId, Verdict, Window};
+use serde::{Deserialize, Serialize};
+
+use super::maintain::Upkeep;
+use super::shared::Shared;
+use super::{Counts, Minter, Options, Output, Site};
+
+/// [`Record::Note`] kinds. Numbers on disk: never change or reuse one.
+pub(super) const NOTE_IDENTITY: u8 = 1;
+pub(super) const NOTE_PEER: u8 = 2;
+
+/// Whose data directory it is; written once, at its first start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    cluster: u128,
+    site: SiteId,
+    /// Drawn once: a copy or a successor of the directory shows.
+    incarnation: u64,
+    class: u32,
+    classes: u32,
+    /// W is a constant of the cluster.
+    window: u64,
+}
+
+/// Why a site cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The disk, the log or the store.
+    #[error(transparent)]
+    Engine(#[from] gemini_engine::Error),
+    /// The sequencer's records.
+    #[error("the sequencer's records in the log: {0}")]
+    Replica(#[from] gemini_replication::ReplicaError),
+    /// The clock of this machine.
+    #[error("the clock: {0}")]
+    Clock(#[from] gemini_replication::ClockError),
+    /// Another cluster's or site's directory, or a constant of the cluster was changed.
+    #[error("this data directory belongs to another site or cluster: {0}")]
+    Identity(String),
+    /// A record of the site's own.
+    #[error("a record of this site in the log is damaged: {0}")]
+    Record(String),
+}
+
+/// What a checkpoint keeps for the site beside the engine's tables: the same facts that [`Gathered`] collects from the log,
+/// as of the position from which the log is replayed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept {
+    start: u64,
+    identity: Identity,
+    greatest: Hlc,
+    logged: Frontier,
+    window: Window,
+    minted: BTreeMap<SequenceId, u64>,
+    incarnations: BTreeMap<SiteId, u64>,
+}
+
+/// What the retained log says, record by record.
+#[derive(Default)]
+struct Gathered {
+    start: u64,
+    identity: Option<Identity>,
+    greatest: Hlc,
+    logged: Frontier,
+    sequencer: SequencerRecovery,
+    minted: BTreeMap<SequenceId, u64>,
+    incarnations: BTreeMap<SiteId, u64>,
+    /// After the checkpoint, in order.
+    reds: Vec<(u64, Arc<Entry>, Verdict)>,
+}
+
+impl Gathered {
+    fn take(&mut self, replay: &Replay<'_>) -> Result<(), OpenError> {
+        match replay.record {
+            Record::Start { count } => self.start = self.start.max(*count),
+            Record::Blue { dot, transaction, .. } => {
+                self.logged.add(TxnId::Blue(*dot));
+                self.greatest = self.greatest.max(transaction.stamp.hlc);
+            }
+            Record::Red { r, entry, verdict } => {
+                self.logged.add(TxnId::Red(*r));
+                if let Entry::Transaction(red) = &**entry {
+                    self.greatest = self.greatest.max(red.transaction.stamp.hlc);
+                }
+                if !replay.applied_before {
+                    self.reds.push((*r, entry.clone(), verdict.clone()));
+                }
+            }
+            Record::Sequencer(body) => self.sequencer.record(body)?,
+            Record::Minted { sequence, upto } => self.minted(*sequence, u64::try_from(*upto).unwrap_or(0)),
+            Record::Note { kind: NOTE_IDENTITY, body } => self.identity = Some(decode("identity", body)?),
+            Record::Note { kind: NOTE_PEER, body } => {
+                let (site, incarnation) = decode("peer", body)?;
+                self.incarnations.insert(site, incarnation);
+            }
+            Record::Note { kind, .. } => {
+                return Err(OpenError::Record(format!(
+                    "a note of kind {kind}, which this version does not know"
+                )));
+            }
+            Record::Admit { .. } | Record::Checkpoint { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn minted(&mut self, sequence: SequenceId, bound: u64) {
+        let known = self.minted.entry(sequence).or_default();
+        *known = bound.max(*known);
+    }
+
+    /// Adds what the checkpoint kept of records that are gone.
+    fn join(&mut self, kept: Kept) -> Window {
+        self.start = self.start.max(kept.start);
+        self.identity.get_or_insert(kept.identity);
+        self.greatest = self.greatest.max(kept.greatest);
+        self.logged.join(&kept.logged);
+        for (sequence, bound) in kept.minted {
+            self.minted(sequence, bound);
+        }
+        for (site, incarnation) in kept.incarnations {
+            self.incarnations.entry(site).or_insert(incarnation);
+        }
+        kept.window
+    }
+}
+
+impl Site {
+    /// Opens the data directory and brings everything to the state that the log proves. `out` gets the first outputs.
+    pub fn open(
+        now: u64,
+        options: Options,
+        disk: Arc<dyn Disk>,
+        store: Arc<dyn Store>,
+        out: &mut Vec<Output>,
+    ) -> Result<Site, OpenError> {
+        let mut gathered = Gathered::default();
+        let mut failed = None;
+        let engine = Engine::open(options.engine.clone(), disk, store, &mut |replay| {
+            if failed.is_none() {
+                failed = gathered.take(&replay).err();
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let mut window = match engine.recovered_state() {
+            Some(state) => gathered.join(decode("checkpoint", state)?),
+            None => Window::new(options.window),
+        };
+        for (r, entry, verdict) in &gathered.reds {
+            window.replay(*r, entry, verdict);
+        }
+        let fresh = gathered.identity.is_none();
+        let identity = identify(&options, gathered.identity)?;
+        let start = gathered.start + 1;
+        let recovered = Recovered {
+            logged: gathered.logged,
+            applied: engine.applied().clone(),
+            sequencer: gathered.sequencer,
+            incarnations: gathered.incarnations.clone(),
+        };
+        let replica = Replica::new(now, replica_options(&options, identity, start), recovered)?;
+        let clock = Clock::new(now, options.clock_offset, gathered.greatest)?;
+        let minter = Minter::new(options.minting, gathered.minted);
+        let shared = Arc::new(Shared::new(engine.reader(), minter));
+        shared.remember(window.statuses());
+        let mut site = Site {
+            options,
+            engine,
+            replica,
+            clock,
+            window,
+            shared,
+            greatest: gathered.greatest,
+            now,
+            identity,
+            start,
+            incarnations: gathered.incarnations,
+            writing: false,
+            marks: VecDeque::new(),
+            acknowledgements: VecDeque::new(),
+            quorum: VecDeque::new(),
+            proposals: BTreeMap::new(),
+            reservations: VecDeque::new(),
+            claimed: BTreeMap::new(),
+            halted: None,
+            draining: false,
+            drained: false,
+            stopped: None,
+            counts: Counts::default(),
+            upkeep: Upkeep::new(now),
+            outputs: Vec::new(),
+        };
+        if fresh {
+            site.note(NOTE_IDENTITY, encode(&identity));
+        }
+        site.append(Record::Start { count: start });
+        site.with_replica(out, |replica, now, shelf, outputs| replica.start(now, shelf, outputs));
+        site.flush(out);
+        Ok(site)
+    }
+
+    /// The site's part of a checkpoint.
+    pub(super) fn kept(&self) -> Vec<u8> {
+        encode(&Kept {
+            start: self.start,
+            identity: self.identity,
+            greatest: self.greatest,
+            logged: self.replica.logged().clone(),
+            window: self.window.clone(),
+            minted: self.shared.minter.bounds(),
+            incarnations: self.incarnations.clone(),
+        })
+    }
+}
+
+/// Whose directory it is: the one in the log, which must fit the options, or a new one.
+fn identify(options: &Options, found: Option<Identity>) -> Result<Identity, OpenError> {
+    let asked = Identity {
+        cluster: options.cluster,
+        site: options.id,
+        incarnation: options.random,
+        class: options.minting.class,
+        classes: options.minting.classes,
+        window: options.window,
+    };
+    let Some(found) = found else { return Ok(asked) };
+    let differs = |what: &str, found: String, asked: String| {
+        Err(OpenError::Identity(format!("its {what} is {found}, but sites.toml says {asked}")))
+    };
+    if found.cluster != asked.cluster {
+        return differs("cluster", format!("{:032x}", found.cluster), format!("{:032x}", asked.cluster));
+    }
+    if found.site != asked.site {
+        return differs("site id", found.site.to_string(), asked.site.to_string());
+    }
+    if (found.class, found.classes) != (asked.class, asked.classes) {
+        let text = |i: &Identity| format!("{} of {}", i.class, i.classes);
+        return differs("minting class", text(&found), text(&asked));
+    }
+    if found.window != asked.window {
+        return differs("certification window", found.window.to_string(), asked.window.to_string());
+    }
+    Ok(found)
+}
+
+fn replica_options(options: &Options, identity: Identity, start: u64) -> replica::Options {
+    replica::Options {
+        me: options.id,
+        members: options.members.keys().copied().collect(),
+        preferred: options.preferred,
+        cluster: options.cluster,
+        incarnation: identity.incarnation,
+        start,
+        timing: options.timing.clone(),
+    }
+}
+
+pub(super) fn note_peer(site: SiteId, incarnation: u64) -> Vec<u8> {
+    encode(&(site, incarnation))
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("plain data always has a postcard form")
+}
+
+fn decode<'a, T: Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, OpenError> {
+    postcard::from_bytes(body).map_err(|error| OpenError::Record(format!("{what}: {error}")))
+}

@@ -1,0 +1,262 @@
+//! Red transactions: proposing them, and deciding and applying what the order brings.
+
+use std::sync::Arc;
+
+use gemini_replication::{Failure, Unavailable};
+use gemini_shadow_ops::{
+    Color, Entry, EntryId, Item, Op, RedTransaction, ShadowTransaction, TableId, TxnId, Verdict,
+    verdict::Refusal,
+};
+use gemini_sql::host::{CommitError, Committed, Submission, TransactionStatus};
+
+use super::commit::{Acknowledgement, Reservation};
+use super::shared::{RecentRed, committed};
+use super::{Outcome, Output, Reply, Site};
+
+/// A session's red transaction on its way through the order.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    pub reply: Reply<Outcome>,
+    pub reasons: String,
+    pub submitted: u64,
+}
+
+impl Site {
+    pub(super) fn propose(&mut self, submission: Submission, reply: Reply<Outcome>, out: &mut Vec<Output>) {
+        let id = self.replica.next_entry_id();
+        let schema = self.engine.schema();
+        let reasons = submission.classification.reasons.iter().map(|reason| reason.describe(&schema).why);
+        let reasons = reasons.collect::<Vec<_>>().join("; ");
+        let deadline = self.now + submission.timeout.unwrap_or(self.options.commit_timeout);
+        self.claim(&submission, id);
+        let transaction = match self.stamped(submission.transaction) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                self.release(id);
+                return out.push(Output::Reply(reply, Err(error)));
+            }
+        };
+        let tables = touched(&transaction, &submission.classification.footprint.reads);
+        let tables = tables.into_iter().filter_map(|t| Some((t, schema.tables.get(&t)?.version))).collect();
+        let entry = Arc::new(Entry::Transaction(RedTransaction {
+            id,
+            transaction,
+            footprint: submission.classification.footprint,
+            slacks: submission.classification.slacks,
+            tables,
+        }));
+        // What the order would refuse already need not cross the ocean to hear it.
+        if let Verdict::Refused(refusal) = self.window.foresee(&entry, &schema) {
+            self.release(id);
+            self.counts.refused += 1;
+            let refused = self.refused(&refusal);
+            return out.push(Output::Reply(reply, Err(refused)));
+        }
+        let mut refused = None;
+        self.with_replica(out, |replica, now, shelf, outputs| {
+            refused = replica.propose(now, entry, deadline, shelf, outputs).err();
+        });
+        if let Some(unavailable) = refused {
+            self.release(id);
+            self.counts.unavailable += 1;
+            let message = self.unreachable(&unavailable);
+            out.push(Output::Reply(reply, Err(CommitError::Unavailable { message })));
+            return;
+        }
+        self.shared.record(id, TransactionStatus::InProgress);
+        self.proposals.insert(id, Proposal { reply, reasons, submitted: self.now });
+    }
+
+    /// Explicit values of this site's own class: minting goes on above them (durably, before the proposal: the replica
+    /// sends nothing before the sync), and nobody else here uses them until the outcome is known.
+    fn claim(&mut self, submission: &Submission, id: EntryId) {
+        let schema = self.engine.schema();
+        for (sequence, value) in &submission.explicit {
+            self.claimed.insert((*sequence, *value), id);
+            let Some(declared) = schema.sequences.get(sequence) else { continue };
+            let Some(k) = self.options.minting.counter(declared, *value) else { continue };
+            if let Some(bound) = self.shared.minter.raise(*sequence, k) {
+                let Some(position) = self.log_bound(*sequence, bound) else { return };
+                self.reservations.push_back(Reservation {
+                    position,
+                    sequence: *sequence,
+                    bound,
+                    waiting: Vec::new(),
+                });
+            }
+        }
+    }
+
+    fn release(&mut self, id: EntryId) {
+        self.claimed.retain(|_, owner| *owner != id);
+    }
+
+    /// The next red index: decided here as everywhere, logged, and applied if accepted.
+    pub(super) fn admit_red(&mut self, r: u64, entry: Arc<Entry>) {
+        let before = self.engine.schema();
+        let verdict = self.window.decide(r, &entry, &before);
+        self.counts.ordered += 1;
+        if let Entry::Transaction(red) = &*entry {
+            self.greatest = self.greatest.max(red.transaction.stamp.hlc);
+        }
+        let admitted = self.engine.admit_red(r, entry.clone(), &verdict);
+        let Some((position, seq)) = self.must(admitted) else { return };
+        let version = self.engine.schema().version;
+        if version != before.version {
+            self.replica.schema_version(version);
+        }
+        let (id, status) = match (&*entry, &verdict) {
+            (Entry::Transaction(red), Verdict::Accepted) => (red.id, committed(r)),
+            (Entry::Transaction(red), Verdict::Refused(_)) => (red.id, TransactionStatus::Refused),
+            (Entry::Transaction(red), Verdict::Void) => {
+                (red.id, self.decided(red.id, TransactionStatus::Void))
+            }
+            (Entry::Void(id), _) => (*id, self.decided(*id, TransactionStatus::Void)),
+        };
+        self.shared.record(id, status);
+        self.release(id);
+        let Some(proposal) = self.proposals.remove(&id) else { return };
+        let outcome = match &verdict {
+            Verdict::Accepted => {
+                self.counts.red += 1;
+                Ok(Committed { id: TxnId::Red(r), color: Color::Red, seq })
+            }
+            Verdict::Refused(refusal) => {
+                self.counts.refused += 1;
+                Err(self.refused(refusal))
+            }
+            Verdict::Void => Err(CommitError::Unavailable {
+                message: format!(
+                    "the transaction {id} was ended before it was ordered; it has had no effect"
+                ),
+            }),
+        };
+        self.shared.record_recent(RecentRed {
+            id,
+            color: Color::Red,
+            reasons: proposal.reasons,
+            outcome: status,
+            answered_after: self.now - proposal.submitted,
+            conflict: match &outcome {
+                Err(CommitError::Refused { item, .. }) => item.clone(),
+                _ => None,
+            },
+        });
+        self.acknowledgements.push_back(Acknowledgement {
+            position,
+            reply: proposal.reply,
+            outcome,
+            quorum: None,
+        });
+    }
+
+    /// What was decided of an id earlier stands; a later copy or VOID changes nothing.
+    fn decided(&self, id: EntryId, otherwise: TransactionStatus) -> TransactionStatus {
+        match self.shared.outcome(id) {
+            TransactionStatus::InProgress | TransactionStatus::Unknown => otherwise,
+            earlier => earlier,
+        }
+    }
+
+    /// A proposal has passed its deadline.
+    pub(super) fn failed(&mut self, id: EntryId, failure: Failure, out: &mut Vec<Output>) {
+        let Some(proposal) = self.proposals.remove(&id) else { return };
+        self.counts.unavailable += 1;
+        let error = match failure {
+            Failure::Unavailable(unavailable) => {
+                self.release(id);
+                self.shared.record(id, TransactionStatus::Void);
+                CommitError::Unavailable { message: self.unreachable(&unavailable) }
+            }
+            // Its claims stay until the log has said how it ended: a value it may yet insert is nobody else's.
+            Failure::Unknown { reason } => {
+                let because = reason.map(|r| format!(": {r}")).unwrap_or_default();
+                CommitError::Unknown {
+                    id,
+                    message: format!(
+                        "the outcome of transaction {id} is not known yet{because}; ask gemini.transaction_status('{id}') later"
+                    ),
+                }
+            }
+        };
+        out.push(Output::Reply(proposal.reply, Err(error)));
+    }
+
+    fn unreachable(&self, unavailable: &Unavailable) -> String {
+        let names =
+            unavailable.unreachable.iter().map(|site| self.name(*site)).collect::<Vec<_>>().join(", ");
+        match (unavailable.majority, names.is_empty()) {
+            (_, true) => "the red order has no leader at the moment; nothing was sent, try again".to_string(),
+            (true, false) => format!(
+                "the red order has no leader yet ({names} cannot be reached); nothing was sent, try again"
+            ),
+            (false, false) => {
+                format!("no majority of sites can be reached: {names} cannot; nothing was sent")
+            }
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) -> CommitError {
+        let schema = self.engine.schema();
+        let table = |id: &TableId| schema.tables.get(id).map_or_else(|| id.to_string(), |t| t.name.clone());
+        let (message, item, slack) = match refusal {
+            Refusal::Conflict { item, at } => (
+                format!("could not serialize access: red transaction r{at} wrote {}", describe(item, &table)),
+                Some(item.clone()),
+                false,
+            ),
+            Refusal::Slack { constraint, table: id, .. } => (
+                format!(
+                    "concurrent transactions have used up what constraint {constraint} of table {} allows",
+                    table(id)
+                ),
+                None,
+                true,
+            ),
+            Refusal::StaleTable { table: id } => (
+                format!("the declaration of table {} has changed", table(id)),
+                Some(Item::Table { table: *id }),
+                false,
+            ),
+            Refusal::BaseTooOld { base } => (
+                format!("the snapshot at red index {base} is older than the certification window"),
+                None,
+                false,
+            ),
+        };
+        CommitError::Refused { message, item, slack }
+    }
+}
+
+/// The tables whose declarations a transaction relies on.
+fn touched(
+    transaction: &ShadowTransaction,
+    reads: &[gemini_shadow_ops::Read],
+) -> std::collections::BTreeSet<TableId> {
+    let written = transaction.ops.iter().filter_map(|op| match &op.op {
+        Op::Insert { table, .. } | Op::Update { table, .. } | Op::Delete { table, .. } => Some(*table),
+        Op::Schema(_) => None,
+    });
+    let read = reads.iter().filter_map(|read| match &read.item {
+        Item::Row { table, .. }
+        | Item::Cells { table, .. }
+        | Item::IndexKey { table, .. }
+        | Item::Range { table, .. }
+        | Item::Table { table } => Some(*table),
+        Item::Catalogue | Item::Sequence { .. } => None,
+    });
+    written.chain(read).collect()
+}
+
+/// An item for people: table and key.
+fn describe(item: &Item, table: &dyn Fn(&TableId) -> String) -> String {
+    match item {
+        Item::Row { table: id, key } => format!("the existence of row {key:?} of table {}", table(id)),
+        Item::Cells { table: id, key, .. } => format!("row {key:?} of table {}", table(id)),
+        Item::IndexKey { table: id, key, .. } => format!("index key {key:?} of table {}", table(id)),
+        Item::Range { table: id, .. } => format!("a range of table {} that was read", table(id)),
+        Item::Table { table: id } => format!("table {}", table(id)),
+        Item::Catalogue => "the schema".to_string(),
+        Item::Sequence { sequence } => format!("sequence {sequence}"),
+    }
+}

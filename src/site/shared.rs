@@ -1,0 +1,172 @@
+//! What a site shows to its sessions and its operators: written by the site thread, read by everyone.
+//!
+//! Nothing here is an input of [`super::Site::step`]; it is a window on it. Locks are held for a copy at most.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use gemini_engine::Reader;
+use gemini_shadow_ops::verdict::EntryStatus;
+use gemini_shadow_ops::{Color, EntryId, Frontier, Item, SiteId, TxnId};
+use gemini_sql::host::TransactionStatus;
+use parking_lot::{Mutex, RwLock};
+
+use super::mint::Minter;
+
+/// How many red transactions `gemini.transactions` remembers.
+const RECENT: usize = 1_000;
+
+/// Read by sessions, the status command, and /metrics.
+#[derive(Debug)]
+pub struct Shared {
+    /// Snapshots of the data.
+    pub reader: Reader,
+    /// Minted values.
+    pub minter: Minter,
+    status: RwLock<Status>,
+    outcomes: Mutex<Outcomes>,
+}
+
+/// What `gemini status` prints.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// What is applied here, durably.
+    pub frontier: Frontier,
+    /// Whom this site follows in the red order, and in which term.
+    pub leader: Option<(SiteId, u64)>,
+    /// This site leads.
+    pub leading: bool,
+    /// By peer.
+    pub peers: BTreeMap<SiteId, PeerStatus>,
+    /// Since the start.
+    pub counts: Counts,
+    /// Received blue transactions that wait for what they depend on.
+    pub waiting: u64,
+    /// Refused at the moment, and why (a drained, damaged or fenced site).
+    pub refusing: Option<String>,
+    /// The newest schema version.
+    pub schema_version: u64,
+}
+
+/// A peer as this site sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// There is a direct link.
+    pub linked: bool,
+    /// It can be reached, directly or through another site.
+    pub reachable: bool,
+    /// Own blue transactions that it has not yet acknowledged as durable.
+    pub unacknowledged: u64,
+    /// Transactions applied here that it has not said it has applied.
+    pub behind: u64,
+    /// Why there is no link.
+    pub reason: String,
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Blue commits of this site's sessions.
+    pub blue: u64,
+    /// Red commits of this site's sessions.
+    pub red: u64,
+    /// Submissions refused by a local conflict.
+    pub conflicts: u64,
+    /// Red entries of this site refused by the order.
+    pub refused: u64,
+    /// Red transactions that ended without being sent, or unknown.
+    pub unavailable: u64,
+    /// Blue transactions of other sites applied here.
+    pub received: u64,
+    /// Red entries applied or passed over here.
+    pub ordered: u64,
+    /// Frames from peers that made no sense.
+    pub bad_frames: u64,
+}
+
+/// A red transaction of this site, for `gemini.transactions`.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct RecentRed {
+    pub id: EntryId,
+    pub color: Color,
+    /// The reasons, readable.
+    pub reasons: String,
+    pub outcome: TransactionStatus,
+    /// Microseconds from the submission to the answer.
+    pub answered_after: u64,
+    pub conflict: Option<Item>,
+}
+
+#[derive(Debug, Default)]
+struct Outcomes {
+    /// The order of arrival, for forgetting the oldest.
+    order: VecDeque<EntryId>,
+    by_id: BTreeMap<EntryId, TransactionStatus>,
+    recent: VecDeque<RecentRed>,
+}
+
+/// Outcomes are remembered for this many entries, at the least as long as the certification window.
+const OUTCOMES: usize = 100_000;
+
+impl Shared {
+    pub(super) fn new(reader: Reader, minter: Minter) -> Shared {
+        Shared { reader, minter, status: RwLock::default(), outcomes: Mutex::default() }
+    }
+
+    /// A copy of the status.
+    pub fn status(&self) -> Status {
+        self.status.read().clone()
+    }
+
+    /// How an entry ended, as far as this site knows.
+    pub fn outcome(&self, id: EntryId) -> TransactionStatus {
+        self.outcomes.lock().by_id.get(&id).copied().unwrap_or(TransactionStatus::Unknown)
+    }
+
+    /// The newest red transactions of this site's sessions, oldest first.
+    pub fn recent(&self) -> Vec<RecentRed> {
+        self.outcomes.lock().recent.iter().cloned().collect()
+    }
+
+    /// What the certification window remembers, at a start.
+    pub(super) fn remember(&self, statuses: impl Iterator<Item = (EntryId, EntryStatus)>) {
+        for (id, status) in statuses {
+            let status = match status {
+                EntryStatus::Accepted(r) => committed(r),
+                EntryStatus::Refused(_) => TransactionStatus::Refused,
+                EntryStatus::Void(_) => TransactionStatus::Void,
+                EntryStatus::Unknown => TransactionStatus::Unknown,
+            };
+            self.record(id, status);
+        }
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.status.write());
+    }
+
+    pub(super) fn record(&self, id: EntryId, status: TransactionStatus) {
+        let mut outcomes = self.outcomes.lock();
+        if outcomes.by_id.insert(id, status).is_none() {
+            outcomes.order.push_back(id);
+        }
+        while outcomes.order.len() > OUTCOMES {
+            if let Some(oldest) = outcomes.order.pop_front() {
+                outcomes.by_id.remove(&oldest);
+            }
+        }
+    }
+
+    pub(super) fn record_recent(&self, red: RecentRed) {
+        let mut outcomes = self.outcomes.lock();
+        if outcomes.recent.len() == RECENT {
+            outcomes.recent.pop_front();
+        }
+        outcomes.recent.push_back(red);
+    }
+}
+
+/// A committed transaction's status.
+pub(super) fn committed(r: u64) -> TransactionStatus {
+    TransactionStatus::Committed(TxnId::Red(r))
+}
