@@ -62,7 +62,9 @@ fn records_are_read_before_and_after_they_are_durable() {
         assert_eq!(reader.read(Lsn(lsn)).is_ok(), starts.contains(&lsn), "{lsn}");
     }
     // And after a restart from the file alone.
-    log.take_batch().map(|mut b| b.write(&disk).unwrap());
+    if let Some(mut batch) = log.take_batch() {
+        batch.write(&disk).unwrap();
+    }
     drop(log);
     let (log, opened) = open(&disk).unwrap();
     assert_eq!(opened.records, 40);
@@ -92,7 +94,9 @@ fn cut_segments_are_used_again() {
     }
     // The end is never cut, whatever is asked.
     log.cut(Lsn(u64::MAX));
-    log.take_upkeep().map(|u| u.run(&disk).unwrap());
+    if let Some(upkeep) = log.take_upkeep() {
+        upkeep.run(&disk).unwrap();
+    }
     assert_eq!(log.durable(), log.end());
     assert!(reader.read(lsns[299]).is_ok());
 }
@@ -106,7 +110,9 @@ fn an_undurable_record_is_not_cut() {
         log.append(&note(n, 5000)).unwrap();
     }
     log.cut(log.end());
-    log.take_upkeep().map(|u| u.run(&disk).unwrap());
+    if let Some(upkeep) = log.take_upkeep() {
+        upkeep.run(&disk).unwrap();
+    }
     assert_eq!(log.reader().read(first).unwrap(), note(0, 5000));
 }
 
@@ -200,7 +206,9 @@ fn readers_and_upkeep_run_beside_the_writer() {
             if n % 20 == 0 {
                 log.cut(Lsn(log.durable().0.saturating_sub(100_000)));
             }
-            housekeeping.map(|h| h.join().unwrap());
+            if let Some(housekeeping) = housekeeping {
+                housekeeping.join().unwrap();
+            }
         }
         done.store(true, Ordering::Relaxed);
     });
