@@ -1,7 +1,21 @@
-//! (essay)
+//! Gemini, put together: the pure site in [`site`], and around it what makes it a program.
+//!
+//! ```text
+//!   cli ──► driver ──► site::Site::step        one site thread, one log thread, tokio for sockets
+//!             │  ├───► sql sessions             PostgreSQL protocol
+//!             │  ├───► replication::quic        other sites
+//!             │  └───► http                     /status, /metrics, /healthz
+//!             └─ config (sites.toml)
+//! ```
+//!
+//! `init` creates a cluster, `shell` is a small client, `relay` emulates an ocean.
 
+pub mod cli;
 pub mod config;
+pub mod driver;
 pub mod host;
+pub mod http;
 pub mod init;
 pub mod relay;
+pub mod shell;
 pub mod site;

@@ -1,6 +1,10 @@
 use super::*;
 use std::io::{BufRead, BufReader, Write};
 
+use crate::config::Cluster;
+use crate::init;
+use gemini_replication::quic::{Event, Transport, channel};
+
 fn socket() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -80,4 +84,64 @@ fn commands_come_as_lines() {
     assert!(tell("list").starts_with(&format!("a b {via} up delay 1.5")));
     assert_eq!(tell("loss a b 101"), "ok", "the end of the list");
     assert!(relays.control("192.0.2.1:1".parse().unwrap()).is_err());
+}
+
+/// Two sites of a fresh cluster, joined through a relay as the demo joins them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sites_meet_through_a_relay_and_the_round_trip_is_the_emulated_one() {
+    let free = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (at_a, at_b) = (free(), free());
+    let wanted = Duration::from_millis(30);
+    let relays = Relays::start(vec![LinkSpec::new(end("a", at_a), end("b", at_b), wanted)]).unwrap();
+    let via = relays.address("a", "b").unwrap();
+
+    let mut plan = init::Plan::local("relay", &["a".to_owned(), "b".to_owned()]);
+    (plan.sites[0].peer, plan.sites[1].peer) = (at_a, at_b);
+    plan.sites[0].via = vec![("b".to_owned(), via)];
+    plan.sites[1].via = vec![("a".to_owned(), via)];
+    let folder = std::env::temp_dir().join(format!("gemini-relay-{}", std::process::id()));
+    let cluster = Cluster::load(&init::create(&folder, &plan, true).unwrap()).unwrap();
+    let mut ends = Vec::new();
+    for site in &cluster.sites {
+        let (inbox, events) = channel(64);
+        ends.push((Transport::start(cluster.transport(site).unwrap(), inbox).unwrap(), events));
+    }
+    let (two, mut two_events) = ends.pop().unwrap();
+    let (one, mut one_events) = ends.pop().unwrap();
+    tokio::spawn(async move {
+        loop {
+            if let Event::Request { bytes, reply, .. } = two_events.recv().await {
+                reply.send(bytes);
+            }
+        }
+    });
+    let patience = Duration::from_secs(20);
+    let up = |event: &Event| matches!(event, Event::Up { .. });
+    while !up(&tokio::time::timeout(patience, one_events.recv()).await.unwrap()) {}
+    let peer = gemini_shadow_ops::SiteId(2);
+    let mut best = Duration::MAX;
+    for _ in 0..20 {
+        let since = Instant::now();
+        one.request(peer, bytes::Bytes::from_static(b"ping")).await.unwrap();
+        best = best.min(since.elapsed());
+    }
+    println!("round trip {best:?}, wanted {wanted:?}");
+    assert!(best >= wanted, "{best:?}");
+    assert!(best < wanted + Duration::from_millis(10), "{best:?}");
+
+    relays.isolate("b").unwrap();
+    let down = async {
+        loop {
+            if let Event::Down { reason, .. } = one_events.recv().await {
+                return reason;
+            }
+        }
+    };
+    let reason = tokio::time::timeout(patience, down).await.unwrap();
+    assert!(reason.contains("b does not answer"), "{reason}");
+    relays.heal_all();
+    while !up(&tokio::time::timeout(patience, one_events.recv()).await.unwrap()) {}
+    one.close().await;
+    two.close().await;
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -1,0 +1,176 @@
+//! The command line. Each command is one function in a file of its own; this file says what there is.
+//!
+//! Exit codes: 0 done; 1 it failed; 2 the command line or sites.toml is wrong; 3 a check found damage, or a site
+//! is not well.
+
+mod relay;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Cluster, ConfigError, Site};
+use crate::init::{self, EXAMPLE_SITES, InitError, Plan};
+
+/// A geo-replicated SQL database: blue transactions commit at home, red ones in one order everywhere.
+#[derive(Debug, Parser)]
+#[command(name = "gemini", version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create a cluster: authority, a certificate per site, a commented sites.toml
+    Init(InitArgs),
+    /// Show a site's frontier, peers, leader and counts
+    Status(status::StatusArgs),
+    /// Talk SQL to a site (for history and completion use psql)
+    Shell(ShellArgs),
+    /// Run the relays that stand between the sites of a sites.toml (`via`), with the delays of its [links]
+    Relay(relay::RelayArgs),
+}
+
+/// Which cluster, which site.
+#[derive(Debug, Args)]
+pub(crate) struct Where {
+    /// The cluster's sites.toml
+    #[arg(long, default_value = "sites.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// A site of it; may be left out if there is only one
+    #[arg(long, value_name = "NAME")]
+    site: Option<String>,
+}
+
+impl Where {
+    pub(crate) fn load(&self) -> Result<(Cluster, Site), ConfigError> {
+        let cluster = Cluster::load(&self.config)?;
+        let site = cluster.site(self.site.as_deref())?.clone();
+        Ok((cluster, site))
+    }
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    /// Where to create it
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// The sites' names, in the order of their ids
+    #[arg(long, value_delimiter = ',', default_values_t = EXAMPLE_SITES.map(str::to_owned), value_name = "NAME,…")]
+    sites: Vec<String>,
+    /// What people call the cluster
+    #[arg(long, default_value = "gemini")]
+    name: String,
+    /// Replace sites.toml and certs (never data)
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
+struct ShellArgs {
+    #[command(flatten)]
+    place: Where,
+    /// Run this and leave
+    #[arg(short, long, value_name = "SQL")]
+    command: Option<String>,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The operator's: the command line or sites.toml.
+    #[error("{0}")]
+    Usage(String),
+    /// It was tried.
+    #[error("{0}")]
+    Failed(String),
+    /// It was looked at and is not well.
+    #[error("{0}")]
+    Unwell(String),
+}
+
+impl From<ConfigError> for CliError {
+    fn from(e: ConfigError) -> Self {
+        CliError::Usage(e.to_string())
+    }
+}
+
+impl From<InitError> for CliError {
+    fn from(e: InitError) -> Self {
+        match e {
+            InitError::Plan(_) | InitError::Exists(_) | InitError::OldData(_) => {
+                CliError::Usage(e.to_string())
+            }
+            e => CliError::Failed(e.to_string()),
+        }
+    }
+}
+
+impl CliError {
+    fn code(&self) -> u8 {
+        match self {
+            CliError::Failed(_) => 1,
+            CliError::Usage(_) => 2,
+            CliError::Unwell(_) => 3,
+        }
+    }
+}
+
+/// Parses the process's arguments and runs the command.
+pub fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("gemini: {e}");
+            ExitCode::from(e.code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Init(args) => create(&args),
+        Command::Status(args) => runtime()?.block_on(status::run(&args)),
+        Command::Shell(args) => {
+            let (_, site) = args.place.load()?;
+            let shell = crate::shell::run(&site.name, site.sql, args.command.as_deref());
+            let runtime = runtime()?;
+            let outcome = runtime.block_on(shell);
+            // The thread that reads the terminal cannot be interrupted; it ends with the process.
+            runtime.shutdown_background();
+            outcome.map_err(|e| CliError::Failed(e.to_string()))
+        }
+        Command::Relay(args) => relay::run(&args),
+    }
+}
+
+fn create(args: &InitArgs) -> Result<(), CliError> {
+    let file = init::create(&args.folder, &Plan::local(&args.name, &args.sites), args.force)?;
+    println!("created {} and the certificates beside it", file.display());
+    for name in &args.sites {
+        println!("  gemini start --site {name} --config {}", file.display());
+    }
+    Ok(())
+}
+
+/// A runtime for commands that only talk.
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::Failed(format!("cannot start: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
