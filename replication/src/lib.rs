@@ -1,12 +1,16 @@
 //! (essay)
 
+pub mod causal;
 pub mod clock;
 pub mod quic;
 pub mod replica;
+pub mod routes;
+pub mod sequencer;
 pub mod wire;
 
 pub use clock::{Clock, ClockError};
 pub use replica::{
-    Failure, Mark, Options, Output, PeerStatus, Recovered, Replica, ReplicaError, SequencerRecovery, Shelf,
-    Status, Timing, Unavailable,
+    Failure, Mark, Options, Output, PeerStatus, Recovered, Replica, ReplicaError, Shelf, Status, Timing,
+    Unavailable,
 };
+pub use sequencer::SequencerRecovery;

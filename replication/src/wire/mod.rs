@@ -79,10 +79,8 @@ pub struct Hello {
     /// The last transaction of the *receiver* on the sender's disk: a site whose peers have more of it than itself, or
     /// other, stops committing.
     pub yours: Tail,
-    /// What stands on the sender's disk, applied or not (red: applied).
-    pub durable: Frontier,
-    /// What is applied there.
-    pub applied: Frontier,
+    /// What it has.
+    pub acks: Acks,
     /// Its clock.
     pub clock: Reading,
 }
@@ -121,6 +119,9 @@ pub struct Acks {
     pub durable: Frontier,
     /// Applied, and that fact on its disk.
     pub applied: Frontier,
+    /// The greatest red index committed in the sender's own sequencer log, on its disk (what it has applied may be more,
+    /// if it fetched entries from a peer).
+    pub ordered: u64,
 }
 
 /// Asks for what the sender lacks.

@@ -1,0 +1,627 @@
+//! The sequencer: one order of red entries over all sites, which survives the loss of a minority.
+//!
+//! The order is a replicated log, kept by raft 0.7.0 as a pure state machine: this module gives it messages and ticks and carries out
+//! what it says, in one place ([`Sequencer::drive`]). What is ours is around it:
+//!
+//! ```text
+//!   propose ──► proposals ──────────► leader's inbox ──► ┌──────┐ ──► committed ──► r = 1, 2, 3, …
+//!               (noted, sent, again,   (waits for deps)  │ raft │
+//!                deadline, VOID)                         │      │ ──► records ──► the site's log ──► durable(mark)
+//!   messages ─► border ─► parking ─────────────────────► └──────┘ ──► messages (held back until the records are on disk)
+//!               (checks)  (waits for deps)
+//! ```
+//!
+//! # Invariants
+//! 1. At most one leader per term; what is committed at an index never changes; every site hands out the same entry for r. (raft's)
+//! 2. Red index r counts our entries in log order: a new leader's empty entry has none. The count survives
+//!    truncation and compaction ([`storage`]).
+//! 3. An entry is written here only when all the blue that it depends on is held here ([`parking`]), and what
+//!    it depends on of the red order stands before it.
+//! 4. A vote, an acknowledgement, a proposal leaves only after the records that it rests on are on disk: messages wait in
+//!    [`Release`]s, in order. The leader's appends do not wait; its own vote for them does.
+//! 5. No peer's message reaches raft that could break its contract ([`border`]).
+//! 6. An id of ours is on disk before its entry leaves, so that a restart can end it with a VOID ([`proposals`]).
+//! 7. The same calls give the same outputs: election ticks are fixed and distinct per site
+//!    (10, 14, 18, … by rank, the preferred site first), so raft's random range holds one value.
+//!
+//! # A red commit, seen from the leader L and a follower F (three sites, O proposes)
+//!
+//! ```text
+//!   O: Persist Open(id) … durable ── Propose ──► L
+//!   L: proposes at once; Persist Entries; Send Append ──► F, O        (before its own fsync)
+//!   F: Persist Entries … durable ── AppendReply ──► L
+//!   L: (own fsync done) commit: Committed r; Append with the new commit at once ──► F, O
+//!   O: Committed r
+//! ```
+//!
+//! One round trip from O to L and one from L to the nearest quorum; no tick is waited for anywhere.
+//!
+//! # What it does not do
+//! It does not decide verdicts (a pure function of the order, elsewhere), does not change its members, and
+//! has no snapshots: no entry is forgotten that a member lacks, bodies that are applied are left to the engine ([`storage`]).
+
+mod border;
+mod parking;
+mod proposals;
+mod records;
+mod storage;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gemini_shadow_ops::{Entry, Frontier, SiteId};
+use raft::eraftpb::{Entry as RaftEntry, Message};
+use raft::{Config, RawNode, StateRole};
+
+use crate::replica::{Output, ReplicaError, Timing};
+use crate::wire::{Acks, Blob, LogEntry, PeerMessage, RaftMessage};
+use border::{check, from_raft, raft_id, site_of, to_raft};
+use parking::Park;
+use proposals::Proposals;
+use records::Record;
+pub use records::SequencerRecovery;
+use storage::{Body, Hard, Storage, body};
+
+type Node = RawNode<Storage>;
+
+/// Ticks of silence before the first site's election; each further one waits `RANK_TICKS` longer.
+const ELECTION_TICKS: usize = 10;
+const RANK_TICKS: usize = 4;
+
+/// Ticks between attempts to hand leadership to the preferred site.
+const HAND_OVER_TICKS: u64 = 20;
+
+/// Entries whose bodies are kept in memory although they are applied: for followers a little behind.
+const KEEP_BODIES: u64 = 4096;
+
+/// Bytes of one append, and appends under way to one follower.
+const APPEND_BYTES: u64 = 256 << 10;
+const APPENDS: usize = 128;
+
+/// What comes out of a sequencer, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// For the site (or, a `Send`, for the peer that it names, direct or not).
+    Out(Output),
+    /// The next entry of the one order.
+    Committed {
+        /// 1, 2, 3, … without gaps.
+        r: u64,
+        /// The entry.
+        entry: Arc<Entry>,
+    },
+    /// This must be held before the sequencer can go on; `hint` has it.
+    Want {
+        /// A frontier.
+        deps: Frontier,
+        /// A peer, or this site itself (which has it, then).
+        hint: SiteId,
+    },
+}
+
+/// Who takes part.
+#[derive(Clone, Debug)]
+pub struct Seats {
+    /// This site.
+    pub me: SiteId,
+    /// All sites, this one included.
+    pub members: Vec<SiteId>,
+    /// Where leadership belongs.
+    pub preferred: Option<SiteId>,
+    /// This process's number, durably counted: part of the ids that it gives.
+    pub start: u64,
+}
+
+/// How a sequencer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// "leader", "follower", "candidate".
+    pub role: &'static str,
+    /// The greatest committed red index.
+    pub committed: u64,
+    /// The greatest red index in the log.
+    pub last: u64,
+    /// Proposals of this site without an end.
+    pub open: usize,
+    /// Appends that wait.
+    pub parked: usize,
+}
+
+/// Messages that rest on records.
+#[derive(Debug)]
+struct Release {
+    /// raft's number of the step.
+    number: u64,
+    /// Records that must be on disk.
+    needs: u64,
+    messages: Vec<Message>,
+}
+
+/// See the module.
+pub struct Sequencer {
+    me: SiteId,
+    members: Vec<SiteId>,
+    preferred: Option<SiteId>,
+    start: u64,
+    timing: Timing,
+    node: Node,
+    /// All blue held here.
+    held: Frontier,
+    park: Park,
+    proposals: Proposals,
+    reachable: BTreeSet<SiteId>,
+    releases: VecDeque<Release>,
+    /// Records output so far, and how many of them are on disk.
+    appended: u64,
+    synced: u64,
+    /// Decoded entries that are not committed yet, by (index, term).
+    decoded: BTreeMap<(u64, u64), Arc<Entry>>,
+    /// The last red index handed out.
+    handed: u64,
+    /// The commit of the last record on disk, as a red index; and that of the records output.
+    ordered: u64,
+    /// The term whose vote requests have left here.
+    asked: u64,
+    told: (Option<SiteId>, u64),
+    ticked: u64,
+    campaign_after: u64,
+    hand_over_after: u64,
+}
+
+impl std::fmt::Debug for Sequencer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sequencer({}, term {}, {:?})", self.me, self.node.raft.term, self.node.raft.state)
+    }
+}
+
+/// An entry from its bytes in the log.
+fn decode(body: &Bytes) -> Result<Arc<Entry>, String> {
+    postcard::from_bytes(body).map(Arc::new).map_err(|e| format!("not an entry: {e}"))
+}
+
+impl Sequencer {
+    /// A sequencer with what the log held; `applied` is the last red index that the engine has applied.
+    pub fn new(
+        now: u64,
+        seats: Seats,
+        timing: Timing,
+        recovery: SequencerRecovery,
+        applied: u64,
+    ) -> Result<Sequencer, ReplicaError> {
+        let Seats { me, members, preferred, start } = seats;
+        let SequencerRecovery { mut storage, open } = recovery;
+        storage.set_voters(members.iter().copied().map(raft_id).collect());
+        let at = applied_index(&storage, applied)?;
+        let mut ranked = members.clone();
+        ranked.sort_by_key(|site| (Some(*site) != preferred, *site));
+        let Some(rank) = ranked.iter().position(|site| *site == me) else {
+            return Err(ReplicaError::Options(format!("site {me} is not among the sites")));
+        };
+        let ticks = ELECTION_TICKS + RANK_TICKS * rank;
+        let config = Config {
+            id: raft_id(me),
+            election_tick: ELECTION_TICKS,
+            heartbeat_tick: 1,
+            applied: at,
+            max_size_per_msg: APPEND_BYTES,
+            max_inflight_msgs: APPENDS,
+            check_quorum: true,
+            pre_vote: true,
+            min_election_tick: ticks,
+            max_election_tick: ticks + 1,
+            ..Config::default()
+        };
+        let ordered = storage.r_at(storage.hard.commit);
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let node = RawNode::new(&config, storage, &logger)
+            .map_err(|e| ReplicaError::Inconsistent(format!("the sequencer's log is refused: {e}")))?;
+        Ok(Sequencer {
+            me,
+            preferred: preferred.filter(|site| members.contains(site)),
+            members,
+            start,
+            timing,
+            node,
+            held: Frontier::default(),
+            park: Park::default(),
+            proposals: Proposals::recovered(open),
+            reachable: BTreeSet::new(),
+            releases: VecDeque::new(),
+            appended: 0,
+            synced: 0,
+            decoded: BTreeMap::new(),
+            handed: applied,
+            ordered,
+            asked: 0,
+            told: (None, 0),
+            ticked: now,
+            campaign_after: now,
+            hand_over_after: now,
+        })
+    }
+
+    /// A sequencer's message from a peer.
+    pub fn receive(&mut self, now: u64, from: SiteId, message: RaftMessage, out: &mut Vec<Event>) {
+        if from == self.me || !self.members.contains(&from) {
+            return self.suspect(from, "a sequencer's message from a site that is not a member".into(), out);
+        }
+        match check(&self.node, from, &message, self.asked) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(reason) => return self.suspect(from, reason, out),
+        }
+        if matches!(message, RaftMessage::Append { .. }) {
+            self.append(from, message, out);
+        } else {
+            self.step(to_raft(self.me, from, message));
+        }
+        self.drive(now, out);
+    }
+
+    fn suspect(&self, peer: SiteId, reason: String, out: &mut Vec<Event>) {
+        out.push(Event::Out(Output::Suspect { peer, reason }));
+    }
+
+    /// Time has passed. Any number of calls; a tick is done when it is due.
+    pub fn tick(&mut self, now: u64, out: &mut Vec<Event>) {
+        let behind = now.saturating_sub(self.ticked);
+        if behind >= self.timing.tick {
+            // A process that was stopped does not catch up: it would only disturb its peers by an election.
+            self.ticked = if behind >= 2 * self.timing.tick { now } else { self.ticked + self.timing.tick };
+            self.node.tick();
+        }
+        self.campaign(now);
+        self.hand_over(now);
+        self.try_inbox(now, out);
+        self.send_open(now, out);
+        self.drive(now, out);
+    }
+
+    /// The first in rank does not wait for silence when there is no leader: nobody else is about to lead.
+    fn campaign(&mut self, now: u64) {
+        let first = self.preferred.or(self.members.iter().min().copied()) == Some(self.me);
+        let raft = &self.node.raft;
+        let idle = raft.state == StateRole::Follower && raft.leader_id == 0;
+        if first && idle && self.majority_in_reach() && now >= self.campaign_after {
+            self.campaign_after = now + self.timing.tick * ELECTION_TICKS as u64;
+            // Refused only to a site that is not a voter or has changes of members pending: there are none.
+            let _ = self.node.campaign();
+        }
+    }
+
+    /// Leadership belongs to the preferred site when it is there and has what is committed.
+    fn hand_over(&mut self, now: u64) {
+        let Some(preferred) = self.preferred.filter(|site| *site != self.me && self.leads()) else { return };
+        let raft = &self.node.raft;
+        let caught_up = raft
+            .prs()
+            .get(raft_id(preferred))
+            .is_some_and(|p| p.recent_active && p.matched >= raft.raft_log.committed);
+        if caught_up
+            && self.reachable.contains(&preferred)
+            && raft.commit_to_current_term()
+            && now >= self.hand_over_after
+        {
+            self.hand_over_after = now + self.timing.tick * HAND_OVER_TICKS;
+            self.node.transfer_leader(raft_id(preferred));
+        }
+    }
+
+    /// What is held here has grown.
+    pub fn held(&mut self, now: u64, held: &Frontier, out: &mut Vec<Event>) {
+        if self.held == *held {
+            return;
+        }
+        self.held.clone_from(held);
+        self.unpark(out);
+        self.try_inbox(now, out);
+        self.drive(now, out);
+    }
+
+    /// Whom this site reaches, on whatever way. `rerouted`: what was under way to these may be lost.
+    pub fn reach(
+        &mut self,
+        now: u64,
+        reachable: BTreeSet<SiteId>,
+        rerouted: &[SiteId],
+        out: &mut Vec<Event>,
+    ) {
+        self.reachable = reachable;
+        for peer in rerouted {
+            self.node.report_unreachable(raft_id(*peer));
+        }
+        self.send_open(now, out);
+        self.drive(now, out);
+    }
+
+    /// A batch is being taken: all records so far are in it.
+    pub fn seal(&self) -> u64 {
+        self.appended
+    }
+
+    /// The batch with this seal is on disk.
+    pub fn durable(&mut self, now: u64, seal: u64, out: &mut Vec<Event>) {
+        self.synced = self.synced.max(seal);
+        self.release(out);
+        self.send_open(now, out);
+        self.drive(now, out);
+    }
+
+    /// How far the order is committed in our own log, by its newest record: may be told once that record is on disk.
+    pub fn ordered(&self) -> u64 {
+        self.ordered
+    }
+
+    /// Whom this site follows, and in which term.
+    pub fn leader(&self) -> Option<(SiteId, u64)> {
+        site_of(self.node.raft.leader_id).map(|site| (site, self.node.raft.term))
+    }
+
+    /// Whether this site leads.
+    pub fn leads(&self) -> bool {
+        self.node.raft.state == StateRole::Leader
+    }
+
+    fn majority_in_reach(&self) -> bool {
+        let reached = self.members.iter().filter(|s| **s == self.me || self.reachable.contains(s)).count();
+        reached * 2 > self.members.len()
+    }
+
+    fn red_in_log(&self) -> u64 {
+        let storage = self.node.store();
+        storage.r_at(storage.last_index())
+    }
+
+    /// raft's own answer to a message: that it was of no use. There is nothing to do about it.
+    fn step(&mut self, message: Message) {
+        if let Err(error) = self.node.step(message) {
+            tracing::debug!(%error, "a sequencer message was not taken");
+        }
+    }
+
+    /// Gives an entry to raft, as its leader.
+    fn offer(&mut self, entry: &Entry) -> bool {
+        match postcard::to_allocvec(entry) {
+            Ok(bytes) => self.node.propose(Vec::new(), bytes).is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    fn persist(&mut self, record: &Record, out: &mut Vec<Event>) {
+        self.appended += 1;
+        out.push(Event::Out(Output::Persist(record.encode())));
+    }
+
+    /// Carries out what raft says, until it has nothing more to say.
+    fn drive(&mut self, now: u64, out: &mut Vec<Event>) {
+        while self.node.has_ready() {
+            let mut ready = self.node.ready();
+            for message in ready.take_messages() {
+                self.emit(message, out);
+            }
+            let entries = ready.take_entries();
+            if let Some(first) = entries.first().map(|e| e.index) {
+                self.write_entries(first, entries, out);
+            }
+            if let Some(hard) = ready.hs() {
+                let hard = Hard { term: hard.term, vote: hard.vote, commit: hard.commit };
+                self.node.mut_store().hard = hard;
+                self.ordered = self.ordered.max(self.node.store().r_at(hard.commit));
+                self.persist(&Record::Hard(hard), out);
+            }
+            let needs = if ready.must_sync() { self.appended } else { 0 };
+            let messages = ready.take_persisted_messages();
+            self.releases.push_back(Release { number: ready.number(), needs, messages });
+            let committed = ready.take_committed_entries();
+            self.node.advance_append_async(ready);
+            self.deliver(committed, out);
+            self.release(out);
+        }
+        self.notice_leader(now, out);
+    }
+
+    /// Lets go what rests only on records that are on disk, in order.
+    fn release(&mut self, out: &mut Vec<Event>) {
+        while self.releases.front().is_some_and(|release| release.needs <= self.synced) {
+            let release = self.releases.pop_front().expect("the loop has just seen it");
+            self.node.on_persist_ready(release.number);
+            for message in release.messages {
+                self.emit(message, out);
+            }
+        }
+    }
+
+    fn emit(&mut self, message: Message, out: &mut Vec<Event>) {
+        let Some((to, message)) = from_raft(message) else { return };
+        if let RaftMessage::Vote { pre: false, term, .. } = message {
+            self.asked = term;
+        }
+        out.push(Event::Out(Output::Send { to, message: PeerMessage::Sequencer(message) }));
+    }
+
+    fn write_entries(&mut self, first: u64, entries: Vec<RaftEntry>, out: &mut Vec<Event>) {
+        let cut = first <= self.node.store().last_index();
+        if cut {
+            self.proposals.displace(first, 0);
+        }
+        let mut log = Vec::with_capacity(entries.len());
+        for e in entries {
+            if !e.data.is_empty()
+                && let Ok(entry) = self.decoded(e.index, e.term, &e.data)
+            {
+                self.proposals.place(&entry, e.index);
+            }
+            log.push(LogEntry { term: e.term, body: Blob(e.data) });
+        }
+        let slots: Vec<(u64, Body)> = log.iter().map(|e| (e.term, body(&e.body.0))).collect();
+        self.node.mut_store().append(first, slots).expect("raft hands out entries that follow its log");
+        self.persist(&Record::Entries { first, entries: log }, out);
+    }
+
+    fn deliver(&mut self, committed: Vec<RaftEntry>, out: &mut Vec<Event>) {
+        let Some(last) = committed.last().map(|e| e.index) else { return };
+        for e in committed.into_iter().filter(|e| !e.data.is_empty()) {
+            let entry = self
+                .decoded(e.index, e.term, &e.data)
+                .expect("an entry is read before it is written, and again before a log is taken over");
+            let r = self.node.store().r_at(e.index);
+            self.decided(&entry, out);
+            if r > self.handed {
+                assert_eq!(r, self.handed + 1, "the red order has no gaps");
+                self.handed = r;
+                out.push(Event::Committed { r, entry });
+            }
+        }
+        self.node.advance_apply_to(last);
+        self.decoded.retain(|(index, _), _| *index > last);
+        if self.proposals.placed() > 4 * KEEP_BODIES as usize {
+            self.proposals.displace(u64::MAX, last.saturating_sub(KEEP_BODIES));
+        }
+    }
+
+    /// Peers that were asked have said what stands up to `r`: it comes no more from here.
+    pub fn handed(&mut self, r: u64) {
+        self.handed = self.handed.max(r);
+    }
+
+    fn notice_leader(&mut self, now: u64, out: &mut Vec<Event>) {
+        let leader = self.leader().map(|(site, _)| site);
+        let term = self.node.raft.term;
+        if self.told == (leader, term) {
+            return;
+        }
+        self.told = (leader, term);
+        out.push(Event::Out(Output::Leader { leader, term }));
+        if leader == Some(self.me) {
+            self.hand_over_after = now + self.timing.tick * HAND_OVER_TICKS;
+        }
+        self.try_inbox(now, out);
+        if leader.is_some() {
+            self.send_open(now, out);
+        }
+        if self.node.has_ready() {
+            self.drive(now, out);
+        }
+    }
+
+    /// The entry at an index, read once.
+    fn decoded(&mut self, index: u64, term: u64, bytes: &Bytes) -> Result<Arc<Entry>, String> {
+        if let Some(entry) = self.decoded.get(&(index, term)) {
+            return Ok(entry.clone());
+        }
+        let entry = decode(bytes)?;
+        self.remember(index, term, entry.clone());
+        Ok(entry)
+    }
+
+    fn remember(&mut self, index: u64, term: u64, entry: Arc<Entry>) {
+        self.decoded.insert((index, term), entry);
+    }
+
+    /// Forgets what was read of an append and then not taken.
+    fn forget_decoded_after(&mut self, index: u64) {
+        let log = &self.node.raft.raft_log;
+        self.decoded.retain(|(at, term), _| *at <= index || log.term(*at).is_ok_and(|known| known == *term));
+    }
+
+    /// Whether followers wait for bodies that only the engine has: call [`Sequencer::load`].
+    pub fn wants_bodies(&self) -> bool {
+        self.node.store().has_wishes()
+    }
+
+    /// Reads back what followers wait for.
+    pub fn load(&mut self, now: u64, red: &dyn Fn(u64) -> Option<Arc<Entry>>, out: &mut Vec<Event>) {
+        for wish in self.node.mut_store().wishes() {
+            let (mut bodies, mut bytes) = (BTreeMap::new(), 0);
+            for index in wish.low..wish.high {
+                let Some(slot) = self.node.store().slot(index) else { break };
+                if slot.body != Body::Dropped {
+                    continue;
+                }
+                let r = slot.r;
+                let Some(body) = red(r).and_then(|entry| postcard::to_allocvec(&*entry).ok()) else {
+                    self.suspect(
+                        self.me,
+                        format!("red entry {r} is no longer in the log, and a site needs it"),
+                        out,
+                    );
+                    break;
+                };
+                bytes += body.len() as u64;
+                bodies.insert(index, Bytes::from(body));
+                if bytes >= APPEND_BYTES {
+                    break;
+                }
+            }
+            if !bodies.is_empty() {
+                self.node.mut_store().load(bodies);
+                self.node.on_entries_fetched(wish.context);
+            }
+        }
+        self.node.mut_store().load(BTreeMap::new());
+        self.drive(now, out);
+    }
+
+    /// Forgets what every member has and leaves bodies to the engine (`applied`: what it has applied, on disk). Returns one record
+    /// that stands for all before it.
+    pub fn compact(&mut self, everywhere: &Acks, applied: u64) -> Vec<u8> {
+        let done = self.node.raft.raft_log.applied;
+        let r = everywhere.ordered.min(self.handed).min(applied);
+        let storage = self.node.mut_store();
+        // The entry of that index itself, not an empty one after it: a member may lack that.
+        if let Some(index) = storage.index_of(r).filter(|index| storage.r_at(*index) == r && *index <= done) {
+            storage.compact(index);
+        }
+        let applied = applied.min(storage.r_at(done));
+        storage.drop_bodies(applied.saturating_sub(KEEP_BODIES));
+        let slots = storage.slots().map(|(_, slot)| (slot.term, slot.body.clone())).collect();
+        let (hard, base) = (storage.hard, storage.base());
+        let open = self.proposals.open_ids();
+        self.appended += 1;
+        Record::Whole { hard, base, slots, open }.encode()
+    }
+
+    /// For people.
+    pub fn status(&self) -> Standing {
+        let role = match self.node.raft.state {
+            StateRole::Leader => "leader",
+            StateRole::Follower => "follower",
+            StateRole::Candidate | StateRole::PreCandidate => "candidate",
+        };
+        let committed = self.node.store().r_at(self.node.raft.raft_log.committed).max(self.handed);
+        let (open, parked) = (self.proposals.open(), self.park.len());
+        Standing { role, committed, last: self.red_in_log(), open, parked }
+    }
+
+    /// The current term.
+    pub fn term(&self) -> u64 {
+        self.node.raft.term
+    }
+}
+
+/// The last index that the engine has applied, given the last red index.
+fn applied_index(storage: &Storage, applied: u64) -> Result<u64, ReplicaError> {
+    let (base, commit, last) = (storage.base(), storage.hard.commit, storage.last_index());
+    if commit < base.index || commit > last {
+        return Err(ReplicaError::Inconsistent(format!(
+            "the sequencer's commit {commit} is outside its log {}..{last}",
+            base.index
+        )));
+    }
+    if base.r > applied {
+        return Err(ReplicaError::Inconsistent(format!(
+            "red entries up to {} were dropped, but only {applied} are applied",
+            base.r
+        )));
+    }
+    let index = storage.index_of(applied + 1).map_or(commit, |next| commit.min(next - 1));
+    if storage.slots().any(|(i, slot)| i > index && slot.body == Body::Dropped) {
+        return Err(ReplicaError::Inconsistent(format!(
+            "the bodies of red entries after {applied} were dropped before they were applied"
+        )));
+    }
+    Ok(index)
+}

@@ -1,0 +1,96 @@
+//! What the sequencer keeps in the site's log, and how it is rebuilt from there.
+
+use std::collections::BTreeSet;
+
+use gemini_shadow_ops::{Entry, EntryId};
+use serde::{Deserialize, Serialize};
+
+use super::storage::{Base, Body, Hard, Storage};
+use crate::replica::ReplicaError;
+use crate::wire::LogEntry;
+
+/// The body of one `Record::Sequencer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// Entries from `first` on, in place of what was there.
+    Entries {
+        /// The first one's index.
+        first: u64,
+        /// All.
+        entries: Vec<LogEntry>,
+    },
+    /// Term, vote and commit.
+    Hard(Hard),
+    /// An id of ours that is about to be sent.
+    Open(EntryId),
+    /// The log has decided it, or it was never sent.
+    Closed(EntryId),
+    /// Stands for all records before it.
+    Whole {
+        /// Term, vote and commit.
+        hard: Hard,
+        /// Where the log begins.
+        base: Base,
+        /// Its entries: term and body.
+        slots: Vec<(u64, Body)>,
+        /// Ids of ours that are not decided.
+        open: Vec<EntryId>,
+    },
+}
+
+impl Record {
+    /// Bytes for the log.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self)
+            .expect("a record holds only bytes and numbers, which can always be written")
+    }
+
+    /// From the log.
+    pub fn decode(bytes: &[u8]) -> Result<Record, ReplicaError> {
+        postcard::from_bytes(bytes).map_err(|e| ReplicaError::Record(e.to_string()))
+    }
+}
+
+/// Rebuilds the sequencer's state from its records in the log.
+#[derive(Debug, Default)]
+pub struct SequencerRecovery {
+    pub(super) storage: Storage,
+    pub(super) open: BTreeSet<EntryId>,
+}
+
+impl SequencerRecovery {
+    /// The body of the next `Record::Sequencer`.
+    pub fn record(&mut self, body: &[u8]) -> Result<(), ReplicaError> {
+        match Record::decode(body)? {
+            Record::Entries { first, entries } => {
+                for (index, entry) in (first..).zip(&entries) {
+                    readable(index, &Body::from(entry))?;
+                }
+                let slots: Vec<(u64, Body)> = entries.iter().map(|e| (e.term, Body::from(e))).collect();
+                self.storage.append(first, slots).map_err(ReplicaError::Inconsistent)?;
+            }
+            Record::Hard(hard) => self.storage.hard = hard,
+            Record::Open(id) => _ = self.open.insert(id),
+            Record::Closed(id) => _ = self.open.remove(&id),
+            Record::Whole { hard, base, slots, open } => {
+                let mut storage = Storage::new(base, hard);
+                for (index, (_, body)) in (base.index + 1..).zip(&slots) {
+                    readable(index, body)?;
+                }
+                storage.append(base.index + 1, slots).map_err(ReplicaError::Inconsistent)?;
+                self.storage = storage;
+                self.open = open.into_iter().collect();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An entry that cannot be read could not be applied when its turn comes.
+fn readable(index: u64, body: &Body) -> Result<(), ReplicaError> {
+    if let Body::Kept(blob) = body {
+        postcard::from_bytes::<Entry>(&blob.0)
+            .map_err(|e| ReplicaError::Record(format!("entry {index} cannot be read: {e}")))?;
+    }
+    Ok(())
+}
