@@ -4,6 +4,7 @@
 //! is not well.
 
 mod relay;
+mod start;
 mod status;
 
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub struct Cli {
 enum Command {
     /// Create a cluster: authority, a certificate per site, a commented sites.toml
     Init(InitArgs),
+    /// Run a site until SIGTERM or Ctrl-C
+    Start(Where),
     /// Show a site's frontier, peers, leader and counts
     Status(status::StatusArgs),
     /// Talk SQL to a site (for history and completion use psql)
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), CliError> {
     match command {
         Command::Init(args) => create(&args),
+        Command::Start(place) => start::run(&place),
         Command::Status(args) => runtime()?.block_on(status::run(&args)),
         Command::Shell(args) => {
             let (_, site) = args.place.load()?;

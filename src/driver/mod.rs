@@ -1,6 +1,31 @@
 //! The program around the pure site: threads, sockets, signals.
+//!
+//! ```text
+//!   sessions (tokio) ─┐                       ┌─► log thread: write + fdatasync ─► Durable ─┐
+//!   links    (tokio) ─┼─► queue ─► site thread┤                                             │
+//!   ticks, signals ───┘     ▲   Site::step    ├─► keeper: segments, folding                 │
+//!                           │                 ├─► transport, oneshots, `visible`            │
+//!                           └─────────────────┴─────────────────────────────────────────────┘
+//! ```
+//!
+//! Invariants:
+//! 1. Only the site thread touches the site, and only through `step`: what happens here could happen in the simulator.
+//! 2. Outputs are carried out in order. A peer's frames go on the link that the site was told of, or not at all.
+//! 3. The queue is bounded: sessions are refused (53300), links wait. The driver's own messages always get in.
+//! 4. Any failure of the log, the store or a thread ends the process; no client is told anything after it.
+//!
+//! A stop (SIGTERM, SIGINT): no new connections, the site drains (what is in flight ends, new transactions get
+//! 57P01), links close with a reason, exit 0. Killing the process instead loses nothing that was acknowledged.
 
+mod mailbox;
+mod options;
 pub mod queue;
+mod report;
+mod run;
+mod site_thread;
+mod threads;
+
+pub use run::{DriverError, Running, run_until_stopped};
 
 /// Resolves at the first SIGTERM or SIGINT.
 pub async fn stop_signal() -> &'static str {

@@ -1,4 +1,5 @@
-//! A site's page for operators and monitors: `/status` (JSON), `/metrics` (Prometheus text), `/healthz`.
+//! A site's page for operators and monitors: `/status` (JSON), `/metrics` (Prometheus text), `/healthz`,
+//! and `/digest` (JSON: what the tables hold, as a hash per table).
 //!
 //! HTTP/1.1, GET and HEAD only, one answer per connection, loopback only (sites.toml refuses other addresses). Every
 //! wait has a limit, so that a client that says nothing, or a megabyte of header, costs a small buffer for a few
@@ -24,6 +25,8 @@ const MAX_ANSWER: u64 = 16 << 20;
 pub trait StatusSource: Send + Sync + 'static {
     /// For `gemini status --json` and `/status`.
     fn status(&self) -> serde_json::Value;
+    /// What the tables hold, to compare sites at equal frontiers. Reads everything, so it runs on a thread of its own.
+    fn digest(&self) -> Result<serde_json::Value, String>;
     /// Prometheus text format.
     fn metrics(&self) -> String;
     /// Why the site cannot serve, if it cannot.
@@ -40,7 +43,7 @@ pub async fn serve(listener: TcpListener, source: Arc<dyn StatusSource>) {
                 let source = source.clone();
                 tokio::spawn(async move {
                     // A client that goes away or dawdles is not this site's trouble.
-                    let _ = timeout(PATIENCE * 2, converse(stream, &*source)).await;
+                    let _ = timeout(PATIENCE * 12, converse(stream, source)).await;
                     drop(permit);
                 });
             }
@@ -52,14 +55,22 @@ pub async fn serve(listener: TcpListener, source: Arc<dyn StatusSource>) {
     }
 }
 
-async fn converse(mut stream: TcpStream, source: &dyn StatusSource) -> io::Result<()> {
+async fn converse(mut stream: TcpStream, source: Arc<dyn StatusSource>) -> io::Result<()> {
     let head = match timeout(PATIENCE, read_head(&mut stream)).await {
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None)) => return Ok(()),
         Ok(Err(e)) => return Err(e),
         Err(_) => return answer(&mut stream, &Answer::text(408, "the request took too long\n"), false).await,
     };
-    let reply = route(&head, source);
+    let reply = if asks_digest(&head) {
+        let digest = tokio::task::spawn_blocking(move || source.digest()).await;
+        match digest.unwrap_or_else(|e| Err(e.to_string())) {
+            Ok(digest) => Answer::json(&digest),
+            Err(reason) => Answer::text(503, format!("{reason}\n")),
+        }
+    } else {
+        route(&head, &*source)
+    };
     answer(&mut stream, &reply, head.starts_with(b"HEAD ")).await
 }
 
@@ -87,6 +98,14 @@ impl Answer {
     fn text(code: u16, body: impl Into<String>) -> Answer {
         Answer { code, kind: "text/plain; charset=utf-8", body: body.into() }
     }
+
+    fn json(value: &serde_json::Value) -> Answer {
+        Answer { code: 200, kind: "application/json", body: format!("{value:#}\n") }
+    }
+}
+
+fn asks_digest(head: &[u8]) -> bool {
+    [b"GET /digest ".as_slice(), b"HEAD /digest "].iter().any(|line| head.starts_with(line))
 }
 
 fn route(head: &[u8], source: &dyn StatusSource) -> Answer {
@@ -106,10 +125,7 @@ fn route(head: &[u8], source: &dyn StatusSource) -> Answer {
     }
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
     match path {
-        b"/status" => {
-            let kind = "application/json";
-            Answer { code: 200, kind, body: format!("{:#}\n", source.status()) }
-        }
+        b"/status" => Answer::json(&source.status()),
         b"/metrics" => {
             let kind = "text/plain; version=0.0.4; charset=utf-8";
             Answer { code: 200, kind, body: source.metrics() }
@@ -118,8 +134,8 @@ fn route(head: &[u8], source: &dyn StatusSource) -> Answer {
             Ok(()) => Answer::text(200, "ok\n"),
             Err(reason) => Answer::text(503, format!("{reason}\n")),
         },
-        b"/" => Answer::text(200, "/status  /metrics  /healthz\n"),
-        _ => Answer::text(404, "there are /status, /metrics and /healthz\n"),
+        b"/" => Answer::text(200, "/status  /metrics  /healthz  /digest\n"),
+        _ => Answer::text(404, "there are /status, /metrics, /healthz and /digest\n"),
     }
 }
 
@@ -161,7 +177,7 @@ pub async fn get(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
         let code = code.ok_or_else(|| io::Error::other("not an HTTP answer"))?;
         Ok((code, body.to_owned()))
     };
-    timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+    timeout(PATIENCE * 12, exchange).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 #[cfg(test)]
@@ -173,6 +189,9 @@ mod tests {
     impl StatusSource for Fixed {
         fn status(&self) -> serde_json::Value {
             serde_json::json!({ "site": "us-east" })
+        }
+        fn digest(&self) -> Result<serde_json::Value, String> {
+            Ok(serde_json::json!({ "total": "00" }))
         }
         fn metrics(&self) -> String {
             "gemini_up 1\n".into()
@@ -204,6 +223,7 @@ mod tests {
         assert_eq!((code, body.contains("\"us-east\"")), (200, true));
         assert_eq!(get(address, "/metrics").await.unwrap(), (200, "gemini_up 1\n".into()));
         assert_eq!(get(address, "/healthz?x").await.unwrap(), (200, "ok\n".into()));
+        assert!(get(address, "/digest").await.unwrap().1.contains("\"00\""));
         assert_eq!(get(address, "/nothing").await.unwrap().0, 404);
         let ill = served(Fixed(Err("the log cannot be written".into()))).await;
         assert_eq!(get(ill, "/healthz").await.unwrap(), (503, "the log cannot be written\n".into()));

