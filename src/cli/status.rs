@@ -84,7 +84,7 @@ fn put(out: &mut String, depth: usize, field: &str, value: &Value) {
             let _ = writeln!(out, "{indent}{field}");
             items.iter().try_for_each(|item| writeln!(out, "{indent}  {}", line(item)))
         }
-        scalar => writeln!(out, "{indent}{field:<22}{}", line(scalar)),
+        scalar => writeln!(out, "{indent}{field:<24}{}", line(scalar)),
     };
 }
 
@@ -113,7 +113,7 @@ mod tests {
             "peers": [{ "site": "us-west", "link": "up" }],
         });
         let text = render("us-east", &status);
-        let expected = "us-east\n  frontier              (1:5; 2)\n  leader                -\n  peers\n    link up  site us-west\n  transactions\n    blue                  5\n    red                   2\n";
+        let expected = "us-east\n  frontier                (1:5; 2)\n  leader                  -\n  peers\n    link up  site us-west\n  transactions\n    blue                    5\n    red                     2\n";
         assert_eq!(text, expected);
     }
 }
