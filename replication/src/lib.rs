@@ -6,6 +6,8 @@ pub mod quic;
 pub mod replica;
 pub mod routes;
 pub mod sequencer;
+#[cfg(test)]
+mod simulation;
 pub mod wire;
 
 pub use clock::{Clock, ClockError};
