@@ -110,6 +110,12 @@ impl Engine {
         Ok(Some(replay_from))
     }
 
+    /// Whether a checkpoint is being made, or is finished and not yet told.
+    pub fn checkpointing(&self) -> bool {
+        let checkpoints = self.shared.checkpoints.lock();
+        checkpoints.busy || checkpoints.finished.is_some()
+    }
+
     /// Lets the log go below a position, as far as no restart, admission to come, or record that is not durable needs it;
     /// gives the position up to which it really goes. Whole segments are cut by the next upkeep.
     pub fn cut(&mut self, below: Lsn) -> Lsn {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 it failed; 2 the command line or sites.toml is wrong; 3 a check found damage, or a site
 //! is not well.
 
+mod check;
 mod relay;
 mod start;
 mod status;
@@ -31,6 +32,8 @@ enum Command {
     Start(Where),
     /// Show a site's frontier, peers, leader and counts
     Status(status::StatusArgs),
+    /// Check a site's data folder; changes nothing
+    Check(check::CheckArgs),
     /// Talk SQL to a site (for history and completion use psql)
     Shell(ShellArgs),
     /// Run the relays that stand between the sites of a sites.toml (`via`), with the delays of its [links]
@@ -138,6 +141,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Init(args) => create(&args),
         Command::Start(place) => start::run(&place),
         Command::Status(args) => runtime()?.block_on(status::run(&args)),
+        Command::Check(args) => check::run(&args),
         Command::Shell(args) => {
             let (_, site) = args.place.load()?;
             let shell = crate::shell::run(&site.name, site.sql, args.command.as_deref());

@@ -47,3 +47,6 @@ pub async fn stop_signal() -> &'static str {
     }
     "an interrupt"
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,6 +98,7 @@ impl Running {
             transport: transport.clone(),
             signals: Signals { visible: visible_sender, drained: drained_sender, ended: ended_sender },
             links: BTreeMap::new(),
+            leaving: false,
         };
         threads::spawn("gemini-site", move || thread.run(first))?;
 

@@ -21,7 +21,7 @@ pub(super) type Ended = Result<(), String>;
 /// What the rest of the driver hears from it.
 pub(super) struct Signals {
     pub visible: watch::Sender<Seq>,
-    /// Everything in flight has ended.
+    /// Everything in flight has ended and the last checkpoint is made.
     pub drained: watch::Sender<bool>,
     /// Dropped without a word if the thread panics.
     pub ended: oneshot::Sender<Ended>,
@@ -36,6 +36,8 @@ pub(super) struct SiteThread {
     pub signals: Signals,
     /// The link of each peer that the site has been told is up: what it says is sent on that one and no later one.
     pub links: BTreeMap<SiteId, LinkId>,
+    /// The site has drained and makes its last checkpoint.
+    pub leaving: bool,
 }
 
 /// Closes the queue however the thread ends, so that sessions are told instead of waiting.
@@ -86,6 +88,9 @@ impl SiteThread {
                 self.site.step(now(), Input::Tick, out);
                 self.carry_out(out)?;
                 next_tick = Instant::now() + TICK;
+                if self.leaving && self.site.at_rest() {
+                    self.signals.drained.send_replace(true);
+                }
             }
         }
     }
@@ -142,7 +147,8 @@ impl SiteThread {
                 Output::Visible => visible = true,
                 Output::Disconnect { site, reason } => self.transport.disconnect(site, &reason),
                 Output::Drained => {
-                    self.signals.drained.send_replace(true);
+                    self.site.checkpoint_now();
+                    self.leaving = true;
                 }
                 Output::Stop(reason) => return Err(reason),
             }

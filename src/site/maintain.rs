@@ -44,6 +44,16 @@ impl Site {
         }
     }
 
+    /// The last thing a drained site does: a checkpoint, so that the next start has little to replay.
+    pub fn checkpoint_now(&mut self) {
+        self.checkpoint(true);
+    }
+
+    /// Nothing is being made or written any more (of use once the site has drained).
+    pub fn at_rest(&self) -> bool {
+        !self.engine.checkpointing() && !self.engine.has_batch() && !self.writing
+    }
+
     /// Asks for a checkpoint when enough was logged (or at once), and lets go of the log that a finished one has made
     /// needless, as far as no peer may still ask for it.
     pub(super) fn checkpoint(&mut self, at_once: bool) {

@@ -1,0 +1,93 @@
+//! Whole sites in this process: real disks, threads and sockets, no SQL.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gemini_shadow_ops::SiteId;
+
+use super::Running;
+use crate::config::Cluster;
+use crate::init::{self, Plan};
+
+fn tcp() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn udp() -> SocketAddr {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn cluster(name: &str, sites: &[&str]) -> (PathBuf, Cluster) {
+    let folder = std::env::temp_dir().join(format!("gemini-driver-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    let mut plan = Plan::local(name, &sites.iter().map(|site| (*site).to_owned()).collect::<Vec<_>>());
+    for site in &mut plan.sites {
+        (site.sql, site.http, site.peer) = (tcp(), tcp(), udp());
+    }
+    let file = init::create(&folder, &plan, false).unwrap();
+    (folder, Cluster::load(&file).unwrap())
+}
+
+/// Waits until every site follows `leader`.
+async fn led_by(sites: &[Running], leader: u16) {
+    let led = async {
+        while !sites
+            .iter()
+            .all(|site| site.host.shared().status().leader.is_some_and(|(found, _)| found == SiteId(leader)))
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), led).await.expect("a leader in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_site_starts_stops_and_starts_again() {
+    let (folder, cluster) = cluster("solo", &["solo"]);
+    for _ in 0..2 {
+        let site = Running::start(&cluster, &cluster.sites[0]).await.unwrap();
+        let (code, page) = crate::http::get(cluster.sites[0].http, "/healthz").await.unwrap();
+        assert_eq!((code, page.as_str()), (200, "ok\n"));
+        let sites = [site];
+        led_by(&sites, 1).await;
+        let again = Running::start(&cluster, &cluster.sites[0]).await.err().expect("it is running already");
+        assert!(again.to_string().contains("already running"), "{again}");
+        for site in sites {
+            site.stop().await.unwrap();
+        }
+    }
+    let mut other = cluster.clone();
+    other.id = gemini_replication::quic::ClusterId([3; 16]);
+    let refused = Running::start(&other, &other.sites[0]).await.err().expect("another cluster's data");
+    assert!(refused.to_string().contains("cluster"), "{refused}");
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_sites_agree_on_the_preferred_leader_and_on_another_without_it() {
+    let (folder, cluster) = cluster("three", &["a", "b", "c"]);
+    let mut sites = Vec::new();
+    for config in &cluster.sites {
+        sites.push(Running::start(&cluster, config).await.unwrap());
+    }
+    led_by(&sites, 1).await;
+    sites.remove(0).stop().await.unwrap();
+    let next = async {
+        loop {
+            let leaders: Vec<_> = sites.iter().map(|site| site.host.shared().status().leader).collect();
+            if leaders[0] == leaders[1] && leaders[0].is_some_and(|(site, _)| site != SiteId(1)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), next).await.expect("a new leader in time");
+    sites.push(Running::start(&cluster, &cluster.sites[0]).await.unwrap());
+    led_by(&sites, 1).await;
+    for site in sites {
+        site.stop().await.unwrap();
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}
