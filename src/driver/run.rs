@@ -127,7 +127,7 @@ impl Running {
 
     /// Drains and leaves; what does not end within the drain time is cut off.
     pub async fn stop(mut self) -> Result<(), DriverError> {
-        self.servers.abort_all();
+        self.servers.shutdown().await;
         self.courier.insist(Input::Drain);
         let drained = async {
             // An error means that the site thread has ended: `ended` says how.
