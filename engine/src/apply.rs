@@ -73,7 +73,7 @@ impl Engine {
             let found = load(&*self.shared.store, entry, key)?;
             rows = entry.data.rows.write();
             if let Some(found) = found {
-                let stored = Stored::Row(found.lsn, found.row.clone());
+                let stored = Stored::Row { lsn: found.lsn, row: found.row.clone(), folded: Seq(0) };
                 let chain =
                     Chain::new(Version::new(Seq(0), found.lsn, found.state, found.row), stored, false);
                 self.grow(&mut rows, chain.weight());
@@ -120,8 +120,8 @@ impl Engine {
             rows.map.insert(key.clone(), chain);
             return Some((None, row));
         };
-        if let Stored::Row(at, _) = &chain.stored
-            && *at >= place.lsn
+        if let Stored::Row { lsn, .. } = &chain.stored
+            && *lsn >= place.lsn
         {
             return None;
         }

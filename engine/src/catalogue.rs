@@ -10,7 +10,7 @@ use gemini_shadow_ops::{Schema, SchemaChange, Table, TxnId};
 
 use crate::engine::Engine;
 use crate::store::{Space, Store};
-use crate::versions::{BATCH, Catalogue, IndexData, TableData, TableEntry};
+use crate::versions::{BATCH, Catalogue, Held, IndexData, TableData, TableEntry};
 use crate::view::{View, index_entry};
 use crate::{Error, KeyRange, Seq};
 
@@ -92,8 +92,14 @@ impl Engine {
             for (key, found) in &rows {
                 let Some(row) = &found.row else { continue };
                 if let Some(new) = index_entry(&entry.table, index.id, row, key) {
-                    entries.built.push(new.clone());
-                    entries.set(new, key, self.seq, true, &self.needed);
+                    entries.built.push((new.clone(), key.clone()));
+                    entries.set(new.clone(), key, self.seq, true, &self.needed);
+                    // In a replay the store may have the entry from before the restart.
+                    if !entries.complete
+                        && let Some(chain) = entries.map.get_mut(&new)
+                    {
+                        chain.held = Held::Perhaps;
+                    }
                 }
             }
             match rows.last() {

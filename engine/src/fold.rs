@@ -30,7 +30,7 @@ use gemini_shadow_ops::{Key, Row, RowState, TableId};
 use crate::checkpoint::Pending;
 use crate::snapshot::Shared;
 use crate::store::{Changes, Space, row};
-use crate::versions::{Catalogue, IndexData, Rows, Stored, TableEntry};
+use crate::versions::{Catalogue, Held, IndexData, Rows, Stored, TableEntry};
 use crate::view::{index_entry, widen};
 use crate::{Error, Lsn, Seq};
 
@@ -44,7 +44,7 @@ const LOCKED: usize = 64;
 #[derive(Debug)]
 enum Work {
     Rows(TableId, VecDeque<Key>),
-    Built(Arc<IndexData>, VecDeque<Key>),
+    Built(TableId, Arc<IndexData>, VecDeque<(Key, Key)>),
 }
 
 /// What is being folded. One thread at a time works on it.
@@ -74,8 +74,8 @@ struct Fold {
     lsn: Lsn,
     state: Arc<RowState>,
     row: Option<Row>,
-    /// What the store shows under the key.
-    before: Option<Row>,
+    /// What the store shows under the key, and since when: younger indexes may lack its entries.
+    before: (Option<Row>, Seq),
 }
 
 /// An index entry that comes or goes with a row.
@@ -169,7 +169,7 @@ impl Shared {
                 self.drop_gone(index);
                 built.sort_unstable();
                 if !built.is_empty() {
-                    folder.work.push_back(Work::Built(index.clone(), built.into()));
+                    folder.work.push_back(Work::Built(entry.data.id, index.clone(), built.into()));
                 }
             }
         }
@@ -186,7 +186,7 @@ impl Shared {
             for key in keys {
                 let Some(chain) = entries.map.get_mut(key) else { continue };
                 chain.drop_below(oldest);
-                if chain.present || chain.stored {
+                if chain.present || chain.held != Held::No {
                     continue;
                 }
                 if chain.seq <= oldest {
@@ -218,9 +218,18 @@ impl Shared {
                 };
                 (done, keys.len())
             }
-            Work::Built(index, keys) => {
-                let batch: Vec<Key> = keys.drain(..keys.len().min(BATCH)).collect();
-                (self.fold_built(index, &batch, oldest, changes)?, keys.len())
+            Work::Built(table, index, keys) => {
+                let batch: Vec<_> = keys.drain(..keys.len().min(BATCH)).collect();
+                let catalogue = self.pins.current().catalogue.clone();
+                let done = match catalogue.tables.get(table) {
+                    Some(entry) => {
+                        let changed = self.fold_built(entry, index, &batch, oldest, changes)?;
+                        self.fold_rows(entry, &changed, oldest, last_oldest, Changes::default())?;
+                        batch.len()
+                    }
+                    None => 0,
+                };
+                (done, keys.len())
             }
         };
         if left == 0 {
@@ -267,26 +276,33 @@ impl Shared {
         Ok(done)
     }
 
+    /// Entries that came with an index, of rows that were there before. Only those of rows that the store shows as they
+    /// are at `oldest`: any other row's own fold writes its entries, and knows what to remove. Gives those rows' keys.
     fn fold_built(
         &self,
+        entry: &TableEntry,
         index: &Arc<IndexData>,
-        keys: &[Key],
+        keys: &[(Key, Key)],
         oldest: Seq,
         mut changes: Changes,
-    ) -> Result<usize, Error> {
+    ) -> Result<Vec<Key>, Error> {
         let space = Space::Entries(index.id);
-        let (mut put, mut later) = (Vec::new(), Vec::new());
+        let (mut put, mut later, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for keys in keys.chunks(LOCKED) {
+            let rows = entry.data.rows.read();
             let entries = index.entries.read();
-            for key in keys {
-                match entries.map.get(key).map(|chain| (chain.at(oldest), &chain.primary)) {
-                    Some((Some(true), primary)) => {
+            for (key, primary) in keys {
+                if !rows.map.get(primary).is_none_or(|row| row.is_stored(oldest)) {
+                    changed.push(primary.clone());
+                    continue;
+                }
+                match entries.map.get(key).map(|chain| chain.at(oldest)) {
+                    Some(Some(true)) => {
                         changes.put(space.key(key), primary.0.to_vec());
                         put.push(Turn { index: index.clone(), entry: key.clone(), present: true });
                     }
-                    Some((None, _)) => later.push(key.clone()),
-                    // Gone again: the row's own fold removes what there was.
-                    Some((Some(false), _)) | None => {}
+                    Some(None) => later.push((key.clone(), primary.clone())),
+                    Some(Some(false)) | None => {}
                 }
             }
         }
@@ -299,7 +315,9 @@ impl Shared {
         if !later.is_empty() {
             index.entries.write().built.append(&mut later);
         }
-        Ok(put.len())
+        changed.sort_unstable();
+        changed.dedup();
+        Ok(changed)
     }
 
     /// Removes some keys of what was dropped before the last checkpoint.
@@ -379,7 +397,7 @@ impl Shared {
                 let Some(row) = row.as_ref().map(|row| widen(row, &entry.table)) else { continue };
                 let Some(key) = index_entry(&entry.table, index.id, &row, key) else { continue };
                 let clean = |c: &crate::versions::EntryChain| {
-                    c.present && c.stored && c.older.is_empty() && c.seq <= oldest
+                    c.present && c.held == Held::Yes && c.older.is_empty() && c.seq <= oldest
                 };
                 if entries.map.get(&key).is_some_and(clean) {
                     entries.map.remove(&key);
@@ -398,9 +416,9 @@ fn gather(entry: &TableEntry, keys: &[Key], oldest: Seq, folds: &mut Vec<Fold>) 
         let Some(chain) = rows.map.get(key) else { continue };
         let Some(version) = chain.at(oldest) else { continue };
         let before = match &chain.stored {
-            Stored::Row(lsn, _) if *lsn == version.lsn => continue,
-            Stored::Row(_, row) => row.clone(),
-            Stored::Nothing => None,
+            Stored::Row { lsn, .. } if *lsn == version.lsn => continue,
+            Stored::Row { row, folded, .. } => (row.clone(), *folded),
+            Stored::Nothing => (None, oldest),
         };
         folds.push(Fold {
             key: key.clone(),
@@ -417,16 +435,17 @@ fn gather(entry: &TableEntry, keys: &[Key], oldest: Seq, folds: &mut Vec<Fold>) 
 fn turn_entries(entry: &TableEntry, fold: &Fold, oldest: Seq, changes: &mut Changes, turns: &mut Vec<Turn>) {
     let table = &*entry.table;
     let wide = |row: &Option<Row>| row.as_ref().map(|row| widen(row, table));
-    let (before, after) = (wide(&fold.before), wide(&fold.row));
+    let (before, after) = (wide(&fold.before.0), wide(&fold.row));
     // An index that is younger than the fold gets the row's entry from its own list.
     for index in entry.indexes.iter().filter(|index| index.since <= oldest) {
         let old = before.as_ref().and_then(|row| index_entry(table, index.id, row, &fold.key));
         let new = after.as_ref().and_then(|row| index_entry(table, index.id, row, &fold.key));
-        if old == new {
+        let lacking = index.since > fold.before.1;
+        if old == new && !lacking {
             continue;
         }
         let space = Space::Entries(index.id);
-        if let Some(old) = old {
+        if let Some(old) = old.filter(|old| new.as_ref() != Some(old)) {
             changes.remove(space.key(&old));
             turns.push(Turn { index: index.clone(), entry: old, present: false });
         }
@@ -442,7 +461,7 @@ fn mark_entries(turns: &[Turn], oldest: Seq) {
     for turn in turns {
         let mut entries = turn.index.entries.write();
         let Some(chain) = entries.map.get_mut(&turn.entry) else { continue };
-        chain.stored = turn.present;
+        chain.held = if turn.present { Held::Yes } else { Held::No };
         chain.drop_below(oldest);
         let over = !chain.present && chain.seq <= oldest;
         if !turn.present && over {
@@ -458,7 +477,7 @@ fn mark_row(rows: &mut Rows, key: &Key, fold: Option<Fold>, oldest: Seq, last_ol
     let Some(chain) = rows.map.get_mut(key) else { return 0 };
     if let Some(fold) = fold {
         chain.dirty = chain.newest.seq != fold.seq;
-        chain.stored = Stored::Row(fold.lsn, fold.row);
+        chain.stored = Stored::Row { lsn: fold.lsn, row: fold.row, folded: oldest };
     }
     let freed = chain.drop_below(oldest);
     chain.forget_changes(last_oldest);

@@ -35,8 +35,15 @@ impl Version {
 #[derive(Clone, Debug)]
 pub(crate) enum Stored {
     Nothing,
-    /// The row as of this admission, and its merged view: its index entries are in the store.
-    Row(Lsn, Option<Row>),
+    /// A row, with the entries of those indexes that there were at `folded`.
+    Row {
+        /// The admission last applied to it.
+        lsn: Lsn,
+        /// Its merged view, from which its index entries follow.
+        row: Option<Row>,
+        /// The oldest moment in use when it was written.
+        folded: Seq,
+    },
 }
 
 /// All versions of one row that memory holds.
@@ -76,6 +83,15 @@ impl Chain {
             return Some(&self.newest);
         }
         self.older.iter().rev().find(|v| v.seq <= seq)
+    }
+
+    /// Whether the store holds the version that `seq` sees.
+    pub(crate) fn is_stored(&self, seq: Seq) -> bool {
+        match (&self.stored, self.at(seq)) {
+            (Stored::Row { lsn, .. }, Some(version)) => *lsn == version.lsn,
+            (Stored::Row { .. }, None) => true,
+            (Stored::Nothing, _) => false,
+        }
     }
 
     /// Marks it as read.
@@ -158,6 +174,16 @@ fn is_needed(seq: Seq, next: Seq, needed: &[Seq]) -> bool {
     needed.get(first).is_some_and(|p| *p < next)
 }
 
+/// Whether the store holds an index entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    No,
+    /// Perhaps, from before a restart: it has to be hidden or removed like one that is there, and written like one that
+    /// is not.
+    Perhaps,
+    Yes,
+}
+
 /// One index entry over time.
 #[derive(Debug)]
 pub(crate) struct EntryChain {
@@ -166,8 +192,7 @@ pub(crate) struct EntryChain {
     pub(crate) present: bool,
     /// Oldest first.
     pub(crate) older: Vec<(Seq, bool)>,
-    /// Whether the store may hold the entry.
-    pub(crate) stored: bool,
+    pub(crate) held: Held,
 }
 
 impl EntryChain {

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use gemini_shadow_ops::{IndexId, Key, Table, TableId};
 use parking_lot::RwLock;
 
-pub(crate) use chain::{Chain, EntryChain, Stored, Version};
+pub(crate) use chain::{Chain, EntryChain, Held, Stored, Version};
 pub(crate) use pins::{Epoch, Pins};
 
 use crate::Seq;
@@ -116,8 +116,8 @@ pub(crate) struct IndexData {
 pub(crate) struct Entries {
     pub(crate) map: BTreeMap<Key, EntryChain>,
     pub(crate) complete: bool,
-    /// Entries of rows that were there before the index: they are folded by themselves.
-    pub(crate) built: Vec<Key>,
+    /// Entries of rows that were there before the index, with the rows' keys: they are folded by themselves.
+    pub(crate) built: Vec<(Key, Key)>,
     /// Entries that came and went between two folds.
     pub(crate) gone: Vec<Key>,
     pub(crate) changes: Changed,
@@ -147,7 +147,7 @@ impl Entries {
             std::collections::btree_map::Entry::Occupied(mut slot) => {
                 let chain = slot.get_mut();
                 chain.set(seq, present, needed);
-                if !present && !chain.stored {
+                if !present && chain.held == Held::No {
                     if chain.older.is_empty() {
                         slot.remove();
                     } else {
@@ -157,8 +157,8 @@ impl Entries {
             }
             std::collections::btree_map::Entry::Vacant(slot) => {
                 // An entry that goes and is not in memory can only be in the store.
-                let stored = !present;
-                slot.insert(EntryChain { primary: primary.clone(), seq, present, older: Vec::new(), stored });
+                let held = if present { Held::No } else { Held::Yes };
+                slot.insert(EntryChain { primary: primary.clone(), seq, present, older: Vec::new(), held });
             }
         }
     }
