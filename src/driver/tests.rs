@@ -3,12 +3,15 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use gemini_shadow_ops::SiteId;
+use gemini_shadow_ops::{Classification, Color, Footprint, Frontier, Hlc, ShadowTransaction, SiteId, Stamp};
+use gemini_sql::host::{Durability, Host, Submission};
 
 use super::{DriverError, Running};
 use crate::config::{Cluster, Site as SiteConfig};
+use crate::host::SiteHost;
 use crate::init::{self, Plan};
 
 fn tcp() -> SocketAddr {
@@ -104,4 +107,78 @@ async fn three_sites_agree_on_the_preferred_leader_and_on_another_without_it() {
         site.stop().await.unwrap();
     }
     fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Not a test of speed, a way to see it: `cargo test -p gemini --release --lib -- --ignored --nocapture commit_speed`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints measurements"]
+async fn commit_speed() {
+    let (folder, cluster) = cluster("speed", &["solo"]);
+    let site = Running::start(&cluster, &cluster.sites[0]).await.unwrap();
+    let file = fs::File::create(folder.join("sync")).unwrap();
+    std::os::unix::fs::FileExt::write_at(&file, &[1; 1 << 20], 0).unwrap();
+    file.sync_all().unwrap();
+    let mut syncs: Vec<Duration> = (0..1000u64)
+        .map(|n| {
+            let since = Instant::now();
+            std::os::unix::fs::FileExt::write_at(&file, &[n as u8; 200], n * 200).unwrap();
+            file.sync_data().unwrap();
+            since.elapsed()
+        })
+        .collect();
+    syncs.sort();
+    println!("one fdatasync: p50 {:?} p99 {:?}", syncs[500], syncs[990]);
+    for clients in [1, 4, 16] {
+        let since = Instant::now();
+        let tasks: Vec<_> =
+            (0..clients).map(|_| tokio::spawn(commits(site.host.clone(), 3000 / clients))).collect();
+        let mut times = Vec::new();
+        for task in tasks {
+            times.extend(task.await.unwrap());
+        }
+        let rate = times.len() as f64 / since.elapsed().as_secs_f64();
+        times.sort();
+        println!(
+            "{clients} clients: p50 {:?} p99 {:?}, {rate:.0}/s",
+            times[times.len() / 2],
+            times[times.len() * 99 / 100]
+        );
+    }
+    site.stop().await.unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Blue transactions without effects, one after the other.
+async fn commits(host: Arc<SiteHost>, count: usize) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..count {
+        let since = Instant::now();
+        let snapshot = host.snapshot();
+        let transaction = ShadowTransaction {
+            origin: host.site(),
+            statements: vec![snapshot.frontier().clone()],
+            deps: Frontier::default(),
+            stamp: Stamp { hlc: Hlc::default(), site: host.site() },
+            schema_version: snapshot.schema().version,
+            ops: Vec::new(),
+        };
+        let classification = Classification {
+            color: Color::Blue,
+            reasons: Vec::new(),
+            footprint: Footprint::default(),
+            slacks: Vec::new(),
+        };
+        let submission = Submission {
+            transaction,
+            classification,
+            local_reads: Vec::new(),
+            minted: Vec::new(),
+            explicit: Vec::new(),
+            durability: Durability::Local,
+            timeout: None,
+        };
+        host.submit(submission).await.unwrap();
+        times.push(since.elapsed());
+    }
+    times
 }

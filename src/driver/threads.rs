@@ -1,6 +1,8 @@
 //! The log thread and the keeper: what blocks on the disk, apart from the site thread.
 //!
 //! The **log thread** writes one batch at a time and says so; nothing else ever stands between a commit and its sync.
+//! (Writing a lonely commit's batch on the site thread itself, to spare two changes of thread, was measured: one client
+//! gained 5 of 165 µs, sixteen lost a third of their throughput.)
 //! The **keeper** does what may take long and is not waited for: it prepares and recycles the log's segments and
 //! folds row versions into the store.
 //!
