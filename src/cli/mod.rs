@@ -28,7 +28,7 @@ pub struct Cli {
 enum Command {
     /// Create a cluster: authority, a certificate per site, a commented sites.toml
     Init(InitArgs),
-    /// Run a site until SIGTERM or Ctrl-C
+    /// Run a site until SIGTERM or Ctrl-C; GEMINI_LOG=debug tells more
     Start(Where),
     /// Show a site's frontier, peers, leader and counts
     Status(status::StatusArgs),

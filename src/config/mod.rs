@@ -76,7 +76,7 @@ pub struct Timeouts {
     pub commit: Duration,
     /// A sequencer leader not heard of for so long is replaced.
     pub election: Duration,
-    /// How often the sequencer's leader shows that it is there.
+    /// How often sites tell each other that they are there and what they have.
     pub heartbeat: Duration,
     /// A quiet link between sites is probed this often.
     pub peer_heartbeat: Duration,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gemini_engine::log::LogOptions;
 use gemini_replication::Timing;
 
 use crate::config::{Cluster, Site};
@@ -16,9 +17,13 @@ const TICKS_PER_ELECTION: u64 = 10;
 
 pub(super) fn site_options(cluster: &Cluster, site: &Site, random: u64) -> Options {
     let times = &cluster.timeouts;
-    let mut engine = gemini_engine::Options::default();
-    engine.memory = cluster.memory.versions as u64;
-    engine.log.identity = u64::from_be_bytes(first_half(&cluster.id.0)) ^ u64::from(site.id.0);
+    let defaults = gemini_engine::Options::default();
+    let identity = u64::from_be_bytes(first_half(&cluster.id.0)) ^ u64::from(site.id.0);
+    let engine = gemini_engine::Options {
+        memory: cluster.memory.versions as u64,
+        log: LogOptions { identity, ..defaults.log },
+        ..defaults
+    };
     Options {
         id: site.id,
         members: cluster.sites.iter().map(|site| (site.id, site.name.clone())).collect(),

@@ -10,8 +10,8 @@ const SETTINGS: &str = r#"
 # [timeouts] and [memory] may be left out; these are the defaults.
 [timeouts]
 commit = "5s"            # a red transaction without an outcome for so long is refused, or reported unknown
-election = "1s"          # a sequencer leader not heard of for so long is replaced
-heartbeat = "100ms"      # how often the leader shows that it is there
+election = "1s"          # a sequencer leader not heard of for so long is replaced (by a distant site a little later)
+heartbeat = "100ms"      # how often sites tell each other that they are there and what they have
 peer_heartbeat = "300ms" # a quiet link between sites is probed this often
 peer_dead = "1500ms"     # a peer not heard of for so long is down
 drain = "10s"            # after SIGTERM, what is in flight gets so long to finish

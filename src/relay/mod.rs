@@ -384,8 +384,12 @@ fn receive(shared: &Arc<Shared>, link: &Arc<Link>) {
     while !shared.stopping() {
         let (size, from) = match link.socket.recv_from(&mut buffer) {
             Ok(received) => received,
-            // A timeout to look at the flag, or a refusal of an earlier datagram by a site that is not there.
-            Err(_) => continue,
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
+            // A refusal of an earlier datagram by a site that is not there, say; never a reason to spin.
+            Err(_) => {
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
         };
         let now = Instant::now();
         let (to, direction) = if from == link.a.address {

@@ -3,7 +3,7 @@ use std::io::{BufRead, BufReader, Write};
 
 use crate::config::Cluster;
 use crate::init;
-use gemini_replication::quic::{Event, Transport, channel};
+use gemini_replication::quic::{Event, Events, LinkId, Transport, channel};
 
 fn socket() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -87,27 +87,76 @@ fn commands_come_as_lines() {
 }
 
 /// Two sites of a fresh cluster, joined through a relay as the demo joins them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sites_meet_through_a_relay_and_the_round_trip_is_the_emulated_one() {
+struct Pair {
+    relays: Relays,
+    folder: std::path::PathBuf,
+    one: Transport,
+    one_events: Events,
+    two: Transport,
+    two_events: Events,
+}
+
+fn pair(name: &str, round_trip: Duration) -> Pair {
     let free = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (at_a, at_b) = (free(), free());
-    let wanted = Duration::from_millis(30);
-    let relays = Relays::start(vec![LinkSpec::new(end("a", at_a), end("b", at_b), wanted)]).unwrap();
+    let relays = Relays::start(vec![LinkSpec::new(end("a", at_a), end("b", at_b), round_trip)]).unwrap();
     let via = relays.address("a", "b").unwrap();
-
-    let mut plan = init::Plan::local("relay", &["a".to_owned(), "b".to_owned()]);
+    let mut plan = init::Plan::local(name, &["a".to_owned(), "b".to_owned()]);
     (plan.sites[0].peer, plan.sites[1].peer) = (at_a, at_b);
     plan.sites[0].via = vec![("b".to_owned(), via)];
     plan.sites[1].via = vec![("a".to_owned(), via)];
-    let folder = std::env::temp_dir().join(format!("gemini-relay-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("gemini-{name}-{}", std::process::id()));
     let cluster = Cluster::load(&init::create(&folder, &plan, true).unwrap()).unwrap();
-    let mut ends = Vec::new();
-    for site in &cluster.sites {
+    let start = |i: usize| {
         let (inbox, events) = channel(64);
-        ends.push((Transport::start(cluster.transport(site).unwrap(), inbox).unwrap(), events));
+        (Transport::start(cluster.transport(&cluster.sites[i]).unwrap(), inbox).unwrap(), events)
+    };
+    let ((one, one_events), (two, two_events)) = (start(0), start(1));
+    Pair { relays, folder, one, one_events, two, two_events }
+}
+
+async fn link(events: &mut Events) -> LinkId {
+    loop {
+        let event = tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap();
+        if let Event::Up { link, .. } = event {
+            return link;
+        }
     }
-    let (two, mut two_events) = ends.pop().unwrap();
-    let (one, mut one_events) = ends.pop().unwrap();
+}
+
+/// What a long catch-up gets through a relay: `cargo test -p gemini --release --lib -- --ignored --nocapture far`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints measurements"]
+async fn far_throughput() {
+    for round_trip in [0, 85, 350] {
+        let mut pair = pair("far", Duration::from_millis(round_trip));
+        let up = link(&mut pair.one_events).await;
+        let since = Instant::now();
+        let sender = pair.one.clone();
+        tokio::spawn(async move {
+            for _ in 0..1000 {
+                while sender.peers()[0].queued_bytes > 16 << 20 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                sender.send(gemini_shadow_ops::SiteId(2), up, vec![7; 64 << 10].into()).unwrap();
+            }
+        });
+        let mut received = 0;
+        while received < 1000 {
+            received += usize::from(matches!(pair.two_events.recv().await, Event::Frame { .. }));
+        }
+        let rate = 62.5 / since.elapsed().as_secs_f64();
+        println!("{round_trip} ms: {rate:.1} MiB/s, {:?}", pair.relays.status()[0]);
+        pair.one.close().await;
+        pair.two.close().await;
+        std::fs::remove_dir_all(&pair.folder).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sites_meet_through_a_relay_and_the_round_trip_is_the_emulated_one() {
+    let wanted = Duration::from_millis(30);
+    let Pair { relays, folder, one, mut one_events, two, mut two_events } = pair("relay", wanted);
     tokio::spawn(async move {
         loop {
             if let Event::Request { bytes, reply, .. } = two_events.recv().await {
@@ -116,8 +165,7 @@ async fn sites_meet_through_a_relay_and_the_round_trip_is_the_emulated_one() {
         }
     });
     let patience = Duration::from_secs(20);
-    let up = |event: &Event| matches!(event, Event::Up { .. });
-    while !up(&tokio::time::timeout(patience, one_events.recv()).await.unwrap()) {}
+    link(&mut one_events).await;
     let peer = gemini_shadow_ops::SiteId(2);
     let mut best = Duration::MAX;
     for _ in 0..20 {
@@ -140,7 +188,7 @@ async fn sites_meet_through_a_relay_and_the_round_trip_is_the_emulated_one() {
     let reason = tokio::time::timeout(patience, down).await.unwrap();
     assert!(reason.contains("b does not answer"), "{reason}");
     relays.heal_all();
-    while !up(&tokio::time::timeout(patience, one_events.recv()).await.unwrap()) {}
+    link(&mut one_events).await;
     one.close().await;
     two.close().await;
     std::fs::remove_dir_all(&folder).unwrap();
