@@ -1,1 +1,6 @@
-//! (essay)
+//! Tests of the whole: a simulator of clusters, its checkers, and clients.
+
+pub mod check;
+pub mod random;
+pub mod simulate;
+pub mod world;

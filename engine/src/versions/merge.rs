@@ -48,7 +48,7 @@ pub(crate) fn walk<L: Layers>(
     let mut out = Vec::new();
     let mut rest = range.clone();
     while out.len() < limit && !rest.is_empty() {
-        let batch = layers.memory(&rest, reverse, super::BATCH.min(limit - out.len() + 16));
+        let batch = layers.memory(&rest, reverse, super::BATCH.min((limit - out.len()).saturating_add(16)));
         let end = if batch.complete {
             out.extend(batch.known.into_iter().filter_map(|(k, v)| v.map(|v| (k, v))));
             batch.end

@@ -1,0 +1,28 @@
+//! Convergence: two sites, or one site twice, at the same frontier hold the same rows.
+
+use std::collections::BTreeMap;
+
+use gemini_engine::{Digest, Snapshot};
+
+/// How many frontiers are remembered.
+const REMEMBERED: usize = 4_096;
+
+#[derive(Debug, Default)]
+pub(super) struct Converge {
+    digests: BTreeMap<String, Digest>,
+}
+
+impl Converge {
+    pub fn check(&mut self, snapshot: &Snapshot) {
+        let digest = snapshot.digest().expect("the simulated store can be read");
+        let frontier = snapshot.frontier().to_string();
+        if let Some(known) = self.digests.get(&frontier) {
+            assert_eq!(*known, digest, "convergence: two digests at frontier {frontier}");
+            return;
+        }
+        if self.digests.len() >= REMEMBERED {
+            self.digests.pop_first();
+        }
+        self.digests.insert(frontier, digest);
+    }
+}
