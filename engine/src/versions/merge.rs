@@ -77,7 +77,7 @@ fn merge<L: Layers>(
         Some(end) => until(rest, end, reverse),
         None => rest.clone(),
     };
-    let ask = super::BATCH.min(wanted + 1);
+    let ask = super::BATCH.min(wanted.saturating_add(1));
     let stored = layers.store(&stretch, reverse, ask)?;
     // The store's last key bounds what is known of it, unless it had no more.
     let end = if stored.len() < ask { batch.end } else { stored.last().map(|(k, _)| k.clone()) };

@@ -192,7 +192,7 @@ impl Sequencer {
         applied: u64,
     ) -> Result<Sequencer, ReplicaError> {
         let Seats { me, members, preferred, start } = seats;
-        let SequencerRecovery { mut storage, open } = recovery;
+        let (mut storage, open) = recovery.finish()?;
         storage.set_voters(members.iter().copied().map(raft_id).collect());
         let at = applied_index(&storage, applied)?;
         let mut ranked = members.clone();

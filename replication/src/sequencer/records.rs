@@ -54,8 +54,11 @@ impl Record {
 /// Rebuilds the sequencer's state from its records in the log.
 #[derive(Debug, Default)]
 pub struct SequencerRecovery {
-    pub(super) storage: Storage,
-    pub(super) open: BTreeSet<EntryId>,
+    storage: Storage,
+    open: BTreeSet<EntryId>,
+    /// Entries that do not follow what came before. A log that was cut begins anywhere: what stands before the first
+    /// [`Record::Whole`] is then superseded by it, and only a log without one contradicts itself.
+    gap: Option<ReplicaError>,
 }
 
 impl SequencerRecovery {
@@ -67,7 +70,9 @@ impl SequencerRecovery {
                     readable(index, &Body::from(entry))?;
                 }
                 let slots: Vec<(u64, Body)> = entries.iter().map(|e| (e.term, Body::from(e))).collect();
-                self.storage.append(first, slots).map_err(ReplicaError::Inconsistent)?;
+                if self.gap.is_none() {
+                    self.gap = self.storage.append(first, slots).map_err(ReplicaError::Inconsistent).err();
+                }
             }
             Record::Hard(hard) => self.storage.hard = hard,
             Record::Open(id) => _ = self.open.insert(id),
@@ -80,9 +85,18 @@ impl SequencerRecovery {
                 storage.append(base.index + 1, slots).map_err(ReplicaError::Inconsistent)?;
                 self.storage = storage;
                 self.open = open.into_iter().collect();
+                self.gap = None;
             }
         }
         Ok(())
+    }
+
+    /// What the records came to.
+    pub(super) fn finish(self) -> Result<(Storage, BTreeSet<EntryId>), ReplicaError> {
+        match self.gap {
+            Some(gap) => Err(gap),
+            None => Ok((self.storage, self.open)),
+        }
     }
 }
 
