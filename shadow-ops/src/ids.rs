@@ -115,10 +115,30 @@ pub struct Stamp {
 ///
 /// Canonical: sorted by site, zero counts left out, so equal frontiers are equal values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "ParsedFrontier")]
 pub struct Frontier {
     blue: Vec<(SiteId, u64)>,
     /// The last red index applied; 0 before the first.
     pub red: u64,
+}
+
+/// A frontier as it stands in bytes.
+#[derive(Deserialize)]
+struct ParsedFrontier {
+    blue: Vec<(SiteId, u64)>,
+    red: u64,
+}
+
+impl TryFrom<ParsedFrontier> for Frontier {
+    type Error = &'static str;
+
+    fn try_from(parsed: ParsedFrontier) -> Result<Frontier, &'static str> {
+        let ParsedFrontier { blue, red } = parsed;
+        if !blue.is_sorted_by(|a, b| a.0 < b.0) || blue.iter().any(|(_, n)| *n == 0) {
+            return Err("a frontier that is not canonical");
+        }
+        Ok(Frontier { blue, red })
+    }
 }
 
 impl Frontier {

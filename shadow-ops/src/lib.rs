@@ -2,12 +2,14 @@
 //! functions over them.
 
 pub mod classify;
+pub mod codec;
 pub mod draft;
 pub mod footprint;
 pub mod ids;
 pub mod op;
 pub mod row;
 pub mod schema;
+pub mod text;
 pub mod value;
 pub mod verdict;
 

@@ -85,7 +85,11 @@ pub struct ShadowOp {
 }
 
 /// What is streamed, ordered and applied.
+///
+/// Whoever parses one gets it well formed, or an error: at least one statement, every effect's statement among them, the
+/// incarnations named sorted and not none, cells sorted. So applying it needs no checks and cannot fail.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Parsed")]
 pub struct ShadowTransaction {
     /// Where its generator ran.
     pub origin: SiteId,
@@ -99,6 +103,45 @@ pub struct ShadowTransaction {
     pub schema_version: u64,
     /// Folded to the net effect per row, in order (a delete comes before an insert of the same key).
     pub ops: Vec<ShadowOp>,
+}
+
+/// A transaction as it stands in bytes: the same fields in the same order.
+#[derive(Deserialize)]
+struct Parsed {
+    origin: SiteId,
+    statements: Vec<Frontier>,
+    deps: Frontier,
+    stamp: Stamp,
+    schema_version: u64,
+    ops: Vec<ShadowOp>,
+}
+
+impl TryFrom<Parsed> for ShadowTransaction {
+    type Error = &'static str;
+
+    fn try_from(parsed: Parsed) -> Result<ShadowTransaction, &'static str> {
+        let Parsed { origin, statements, deps, stamp, schema_version, ops } = parsed;
+        if statements.is_empty() {
+            return Err("a transaction without statements");
+        }
+        for ShadowOp { statement, op } in &ops {
+            if usize::from(*statement) >= statements.len() {
+                return Err("an effect of a statement that is not there");
+            }
+            let (of, cells) = match op {
+                Op::Update { of, cells, .. } => (of, cells.as_slice()),
+                Op::Delete { of, .. } => (of, &[][..]),
+                Op::Insert { .. } | Op::Schema(_) => continue,
+            };
+            if of.is_empty() || !of.is_sorted_by(|a, b| a < b) {
+                return Err("an effect that names no incarnations, or not in order");
+            }
+            if !cells.is_sorted_by(|a, b| a.0 < b.0) {
+                return Err("an effect whose cells are not in order");
+            }
+        }
+        Ok(ShadowTransaction { origin, statements, deps, stamp, schema_version, ops })
+    }
 }
 
 impl ShadowTransaction {

@@ -7,6 +7,7 @@
 pub mod arith;
 pub mod compare;
 pub mod key;
+mod nesting;
 pub mod numeric;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub enum DataType {
     Regclass,
     Regtype,
     Regproc,
+    #[serde(deserialize_with = "nesting::deserialize")]
     Array(Box<DataType>),
     /// A literal or parameter whose type is not known yet.
     Unknown,
@@ -85,6 +87,7 @@ pub enum Value {
     Uuid([u8; 16]),
     /// oid and the reg* types.
     Oid(u32),
+    #[serde(deserialize_with = "nesting::deserialize")]
     Array(Arc<Vec<Value>>),
 }
 
