@@ -56,10 +56,13 @@ use fetch::Gap;
 use stream::{Peer, Recent};
 
 /// Transactions of one origin kept in memory while they wait for what they depend on; the others are read back.
-const WAITING: usize = 1024;
+const WAITING: usize = 256;
+
+/// Transactions with more operations than this are always read back.
+const WAITING_OPS: usize = 512;
 
 /// Transactions of one origin kept in memory beyond a gap.
-const STASH: usize = 1024;
+const STASH: usize = 256;
 
 /// Whether `have` has all the blue of `deps`.
 pub(crate) fn covers_blue(have: &Frontier, deps: &Frontier) -> bool {
@@ -305,7 +308,7 @@ fn log(
     out: &mut Vec<Output>,
 ) {
     logged.set_blue(dot.site, dot.n);
-    if origin.waiting.len() < WAITING {
+    if origin.waiting.len() < WAITING && t.ops.len() <= WAITING_OPS {
         origin.waiting.insert(dot.n, t.clone());
     }
     out.push(Output::Log { dot, transaction: t });

@@ -6,18 +6,37 @@
 //! | a clock too far ahead | the link is closed, and tried again later |
 //! | the peer's incarnation is not the one noted | the link is closed: its directory is a new one under an old name |
 //! | the peer has more of *our* transactions than we, or other | we stop committing: our directory is an old copy |
-//! | we have more of the *peer's* transactions than it has, or other | the link is closed; it finds out the same from our Hello |
+//! | we have other transactions of the *peer* than it has | the link is closed; it finds out the same, and whether we have more, from our Hello |
 //!
 //! "Other" is found by comparing a hash of the last transaction that both have under one number, where its bytes are still kept.
 
 use gemini_shadow_ops::{Dot, Frontier, SiteId};
 
 use super::{Output, Replica, Shelf};
-use crate::wire::{Hello, PROTOCOL, Tail, transaction_hash};
+use crate::wire::{Hello, PROTOCOL, PeerMessage, Tail, transaction_hash};
 
 impl Replica {
+    /// Says Hello.
+    pub(super) fn salute(&mut self, now: u64, peer: SiteId, shelf: &dyn Shelf, out: &mut Vec<Output>) {
+        if !self.greeted.contains(&peer) {
+            self.saluted.insert(peer, now);
+        }
+        let hello = self.hello(now, peer, shelf);
+        out.push(Output::Send { to: peer, message: PeerMessage::Hello(hello) });
+    }
+
+    /// Links on which the peer has not answered: says Hello again, for the case that it was lost.
+    pub(super) fn salute_again(&mut self, now: u64, shelf: &dyn Shelf, out: &mut Vec<Output>) {
+        let waited = |at: &u64| now.saturating_sub(*at) > self.options.timing.propose;
+        let peers: Vec<SiteId> =
+            self.saluted.iter().filter(|(_, at)| waited(at)).map(|(peer, _)| *peer).collect();
+        for peer in peers {
+            self.salute(now, peer, shelf, out);
+        }
+    }
+
     /// What we say first.
-    pub(super) fn hello(&self, now: u64, peer: SiteId, shelf: &dyn Shelf) -> Hello {
+    fn hello(&self, now: u64, peer: SiteId, shelf: &dyn Shelf) -> Hello {
         let acks = self.causal.acks().clone();
         Hello {
             cluster: self.options.cluster,
@@ -25,6 +44,7 @@ impl Replica {
             site: self.options.me,
             incarnation: self.options.incarnation,
             schema_version: self.schema_version,
+            heard: self.greeted.contains(&peer),
             own: tail(&acks.durable, self.options.me, shelf),
             yours: tail(&acks.durable, peer, shelf),
             acks,
@@ -41,6 +61,13 @@ impl Replica {
         shelf: &dyn Shelf,
         out: &mut Vec<Output>,
     ) {
+        if self.greeted.contains(&from) {
+            // Said again: ours was lost.
+            if !hello.heard {
+                self.salute(now, from, shelf, out);
+            }
+            return;
+        }
         if let Err(reason) = self.belongs(now, from, &hello) {
             return self.cut(now, from, reason, shelf, out);
         }
@@ -54,11 +81,15 @@ impl Replica {
             out.push(Output::Learned { site: from, incarnation: hello.incarnation });
         }
         self.greeted.insert(from);
+        self.saluted.remove(&from);
         self.routes.connected(now, from);
+        if !hello.heard {
+            self.salute(now, from, shelf, out);
+        }
         // A new life of the link: the stream begins where the peer says it is.
         self.causal.forget(from);
         self.reroute(now, shelf, out);
-        self.take(now, from, crate::wire::PeerMessage::Acks(hello.acks), shelf, out);
+        self.take(now, from, PeerMessage::Acks(hello.acks), shelf, out);
     }
 
     fn belongs(&mut self, now: u64, from: SiteId, hello: &Hello) -> Result<(), String> {
@@ -102,19 +133,19 @@ impl Replica {
         })
     }
 
-    /// Whether what we have of the peer is what it has.
+    /// Whether what we have of the peer is what it has. Only bytes are compared: more than it says may have come by a faster way
+    /// than its Hello.
     fn is_theirs(&self, from: SiteId, hello: &Hello, shelf: &dyn Shelf) -> Result<(), String> {
-        let ours = tail(&self.causal.acks().durable, from, shelf);
-        if ours.count > hello.own.count {
-            return Err(format!(
-                "it has {} transactions of its own, this site has {} of them: its directory is an old copy of itself",
-                hello.own.count, ours.count
-            ));
+        let Tail { count, hash } = hello.own;
+        if count == 0 || count > self.causal.acks().durable.blue(from) {
+            return Ok(());
         }
-        if ours.count == hello.own.count && differ(ours.hash, hello.own.hash) {
-            return Err(format!("its transaction {from}.{} is not the one that this site has", ours.count));
+        match shelf.blue(Dot { site: from, n: count }) {
+            Some(t) if differ(hash, transaction_hash(&t)) => {
+                Err(format!("its transaction {from}.{count} is not the one that this site has"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Replica {
     incarnations: BTreeMap<SiteId, u64>,
     /// Links whose Hello has been accepted.
     greeted: BTreeSet<SiteId>,
+    /// Links on which we have said Hello, when, and have not accepted the peer's.
+    saluted: BTreeMap<SiteId, u64>,
     schema_version: u64,
     /// The last heartbeats.
     beaten: u64,
@@ -126,6 +128,7 @@ impl Replica {
             sequencer,
             incarnations,
             greeted: BTreeSet::new(),
+            saluted: BTreeMap::new(),
             schema_version: 0,
             beaten: 0,
             halted: false,
@@ -147,13 +150,13 @@ impl Replica {
             return out.push(Output::Disconnect { peer, reason });
         }
         self.disconnected(now, peer, shelf, out);
-        let hello = self.hello(now, peer, shelf);
-        out.push(Output::Send { to: peer, message: PeerMessage::Hello(hello) });
+        self.salute(now, peer, shelf, out);
     }
 
     /// The direct link with `peer` is gone.
     pub fn disconnected(&mut self, now: u64, peer: SiteId, shelf: &dyn Shelf, out: &mut Vec<Output>) {
         self.greeted.remove(&peer);
+        self.saluted.remove(&peer);
         self.routes.disconnected(peer);
         self.reroute(now, shelf, out);
     }
@@ -289,6 +292,7 @@ impl Replica {
             self.beaten = now;
             self.beat(now, &mut raw, out);
         }
+        self.salute_again(now, shelf, out);
         self.causal.tick(now, shelf, &mut raw);
         self.sequencer.tick(now, &mut events);
         self.settle(now, raw, events.into(), shelf, out);

@@ -63,6 +63,8 @@ use parking::Park;
 use proposals::Proposals;
 use records::Record;
 pub use records::SequencerRecovery;
+#[cfg(test)]
+pub use records::entries_written;
 use storage::{Body, Hard, Storage, body};
 
 type Node = RawNode<Storage>;

@@ -100,6 +100,26 @@ impl SequencerRecovery {
     }
 }
 
+#[cfg(test)]
+impl SequencerRecovery {
+    /// (last index, term, vote), for checks of what is on disk.
+    pub fn on_disk(&self) -> (u64, u64, u64) {
+        (self.storage.last_index(), self.storage.hard.term, self.storage.hard.vote)
+    }
+}
+
+/// The entries that a record writes, for checks.
+#[cfg(test)]
+pub fn entries_written(record: &[u8]) -> Vec<Entry> {
+    match Record::decode(record) {
+        Ok(Record::Entries { entries, .. }) => {
+            let bodies = entries.iter().filter(|e| !e.body.0.is_empty());
+            bodies.map(|e| postcard::from_bytes(&e.body.0).expect("our own")).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// An entry that cannot be read could not be applied when its turn comes.
 fn readable(index: u64, body: &Body) -> Result<(), ReplicaError> {
     if let Body::Kept(blob) = body {

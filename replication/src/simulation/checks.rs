@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gemini_shadow_ops::{Entry, EntryId, SiteId};
 
 use super::site::Site;
-use crate::wire::{Acks, PeerMessage};
+use crate::wire::{Acks, PeerMessage, RaftMessage};
 
 #[derive(Debug, Default)]
 pub struct Checks {
@@ -21,6 +21,8 @@ pub struct Checks {
     /// Ids of which the log has spoken.
     decided: BTreeMap<EntryId, bool>,
     unknown: BTreeSet<EntryId>,
+    /// Ids whose entries have left their origin.
+    left: BTreeSet<EntryId>,
     pub blue: u64,
     fastest: Option<u64>,
 }
@@ -62,19 +64,22 @@ impl Checks {
             Entry::Transaction(t) => (t.id, false),
             Entry::Void(id) => (*id, true),
         };
+        self.decided.entry(id).or_insert(!void);
         if !void {
             assert!(!self.unavailable.contains(&id), "{id} was said never to have been sent");
-            if !self.decided.contains_key(&id)
-                && id.site == site
+            if id.site == site
                 && let Some(at) = self.proposed.get(&id)
             {
                 let took = now - at;
                 self.fastest = Some(self.fastest.map_or(took, |f| f.min(took)));
             }
         }
-        if id.site == site || void {
-            self.decided.entry(id).or_insert(!void);
-        }
+    }
+
+    /// Entries of these sites that left them, and of which the log has not spoken.
+    pub fn dangling(&self, living: &[u16]) -> Vec<EntryId> {
+        let of_living = |id: &&EntryId| living.contains(&id.site.0);
+        self.left.iter().filter(of_living).filter(|id| !self.decided.contains_key(id)).copied().collect()
     }
 
     /// Promise: at most one leader per term.
@@ -94,7 +99,7 @@ impl Checks {
     }
 
     /// Promise: nothing a site says of itself runs ahead of its last fsync.
-    pub fn said(&self, site: &Site, message: &PeerMessage) {
+    pub fn said(&mut self, site: &Site, message: &PeerMessage) {
         let acks = |acks: &Acks| {
             assert!(
                 site.durable.includes(&acks.applied),
@@ -114,8 +119,28 @@ impl Checks {
                 let last = m.first + m.transactions.len() as u64 - 1;
                 assert!(last <= site.durable_own, "streams {last} of {}", site.durable_own);
             }
+            PeerMessage::Relay(relay) if relay.from == site.id => {
+                let message = PeerMessage::relayed(relay.kind, &relay.body.0).expect("our own");
+                self.said(site, &message);
+            }
+            PeerMessage::Sequencer(RaftMessage::AppendReply { term, index, rejected: None, .. }) => {
+                let (last, known, _) = site.disk.on_disk();
+                assert!(
+                    *index <= last && *term <= known,
+                    "acknowledges {index} in term {term}, has {last} in {known}"
+                );
+            }
+            PeerMessage::Sequencer(RaftMessage::VoteReply { pre: false, granted: true, term, .. })
+            | PeerMessage::Sequencer(RaftMessage::Vote { pre: false, term, .. }) => {
+                let (_, known, vote) = site.disk.on_disk();
+                assert!(
+                    known > *term || (known == *term && vote != 0),
+                    "votes in term {term}, has noted {known}"
+                );
+            }
             PeerMessage::Propose(m) => {
                 if let Entry::Transaction(t) = &*m.entry {
+                    self.left.insert(t.id);
                     assert!(
                         site.durable.includes(&t.transaction.deps),
                         "proposes what rests on unsynced records"

@@ -9,7 +9,7 @@ use gemini_shadow_ops::{
 };
 
 use crate::replica::{Mark, Options, Output, Recovered, Replica, Shelf, Timing};
-use crate::sequencer::SequencerRecovery;
+use crate::sequencer::{SequencerRecovery, entries_written};
 
 /// One record of the log.
 #[derive(Clone, Debug)]
@@ -44,14 +44,17 @@ pub struct Site {
     pub log: Vec<Record>,
     pub synced: usize,
     pub maps: Maps,
-    pub start: u64,
     /// What the log proves to be applied.
     pub applied: Frontier,
     /// The same of its synced prefix.
     pub durable: Frontier,
     pub durable_own: u64,
+    /// The sequencer as the synced log proves it.
+    pub disk: SequencerRecovery,
     pub marks: Vec<(usize, Mark)>,
     pub epoch: u64,
+    /// When the last batch under way will be on disk.
+    pub next_sync: u64,
 }
 
 pub fn options(id: SiteId, sites: u16, start: u64) -> Options {
@@ -99,6 +102,12 @@ impl Site {
             Recovered { logged: logged.clone(), applied: applied.clone(), sequencer, incarnations };
         let replica = Replica::new(now, options(id, sites, start), recovered).expect("our own log");
         let synced = log.len();
+        let mut disk = SequencerRecovery::default();
+        for record in &log {
+            if let Record::Sequencer(bytes) = record {
+                disk.record(bytes).expect("our own record");
+            }
+        }
         log.push(Record::Start);
         let durable_own = logged.blue(id);
         Site {
@@ -107,10 +116,11 @@ impl Site {
             log,
             synced,
             maps,
-            start,
             applied,
             durable,
             durable_own,
+            disk,
+            next_sync: now,
             marks: Vec::new(),
             epoch,
         }
@@ -139,7 +149,20 @@ impl Site {
                 self.log.push(Record::Red { r, entry: entry.clone() });
                 return Some(Output::AdmitRed { r, entry });
             }
-            Output::Persist(bytes) => self.log.push(Record::Sequencer(bytes)),
+            Output::Persist(bytes) => {
+                for entry in entries_written(&bytes) {
+                    let Entry::Transaction(t) = &entry else { continue };
+                    for (site, n) in t.transaction.deps.blues() {
+                        let held = self.maps.blue.borrow().contains_key(&Dot { site, n });
+                        assert!(
+                            held,
+                            "{} is written, which depends on {site}.{n}, which is not in this log",
+                            t.id
+                        );
+                    }
+                }
+                self.log.push(Record::Sequencer(bytes));
+            }
             Output::Learned { site, incarnation } => self.log.push(Record::Learned(site, incarnation)),
             other => return Some(other),
         }
@@ -158,6 +181,7 @@ impl Site {
                 }
                 Record::Admit(dot) => self.durable.add(TxnId::Blue(*dot)),
                 Record::Red { r, .. } => self.durable.red = *r,
+                Record::Sequencer(bytes) => self.disk.record(bytes).expect("our own record"),
                 _ => {}
             }
         }

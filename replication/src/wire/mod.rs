@@ -74,6 +74,8 @@ pub struct Hello {
     pub incarnation: u64,
     /// The newest schema version applied there.
     pub schema_version: u64,
+    /// Whether the receiver's own Hello has been accepted: if not, it is to say it (again).
+    pub heard: bool,
     /// The sender's own last blue transaction on its disk.
     pub own: Tail,
     /// The last transaction of the *receiver* on the sender's disk: a site whose peers have more of it than itself, or
