@@ -2,6 +2,7 @@
 
 mod apply;
 mod catalogue;
+pub mod check;
 mod checkpoint;
 mod conflicts;
 mod digest;

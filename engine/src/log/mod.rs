@@ -57,6 +57,9 @@ use crate::Lsn;
 use crate::disk::{DirLock, Disk};
 use shared::Shared;
 
+/// The position of the first record of a log of which nothing was ever cut.
+pub const BEGINNING: u64 = frame::SEGMENT_HEADER;
+
 /// How a log is kept.
 #[derive(Clone, Debug)]
 pub struct LogOptions {

@@ -57,6 +57,18 @@ impl MemStore {
         inner.since.clear();
     }
 
+    /// An independent copy, of what is not flushed too.
+    pub fn fork(&self) -> MemStore {
+        let inner = self.inner.read();
+        let copy = Inner {
+            now: inner.now.clone(),
+            flushed: inner.flushed.clone(),
+            since: inner.since.clone(),
+            crashes: inner.crashes,
+        };
+        MemStore { inner: Arc::new(RwLock::new(copy)) }
+    }
+
     /// Forgets everything, as if the folder had been removed.
     pub fn wipe(&self) {
         let mut inner = self.inner.write();

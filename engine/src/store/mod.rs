@@ -153,3 +153,6 @@ pub(crate) fn conflict_key(lsn: crate::Lsn, number: u64) -> Vec<u8> {
     key.extend_from_slice(&number.to_be_bytes());
     key
 }
+
+#[cfg(test)]
+mod tests;

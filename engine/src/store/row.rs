@@ -105,15 +105,6 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Lsn, RowState), Error> {
     Ok((lsn, state))
 }
 
-/// The LSN alone, without the row.
-pub(crate) fn decode_lsn(bytes: &[u8]) -> Result<Lsn, Error> {
-    let mut input = Input { bytes };
-    match input.byte()? {
-        FORMAT => Ok(Lsn(input.read()?)),
-        format => Err(damaged(format_args!("row format {format} is not known"))),
-    }
-}
-
 fn decode_incarnation(input: &mut Input<'_>) -> Result<Incarnation, Error> {
     let id: TxnId = input.read()?;
     let born: Stamp = input.read()?;

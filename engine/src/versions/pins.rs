@@ -88,13 +88,6 @@ impl Pins {
         open.front().expect("the current epoch is always in the list").seq
     }
 
-    /// How many moments are in use.
-    pub(crate) fn count(&self) -> usize {
-        let mut open = self.open.lock();
-        drop_over(&mut open);
-        open.len()
-    }
-
     /// Ends the oldest moment's snapshots if it is not the current one; whether it did.
     pub(crate) fn end_oldest(&self) -> bool {
         let mut open = self.open.lock();
