@@ -7,13 +7,28 @@
 //! A [`Prepared`] is immutable and holds no data: it is shared by all executions and sessions, keyed by (text,
 //! parameter types, search path, schema version). It is a plan of the schema version it was made under and of no other.
 
+mod access;
+mod explain;
+mod join;
+pub mod node;
+mod select;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gemini_shadow_ops::{ColumnId, DataType, Schema, TableId, Value};
+use gemini_shadow_ops::{ColumnId, DataType, Schema, Table, TableId, Value};
 use sqlparser::ast::Statement;
 
+use crate::bind::{
+    Binder, BoundDelete, BoundInsert, BoundUpdate, Given, InsertSource, OnConflict, Program, Query, Select,
+    SetColumn,
+};
 use crate::error::{Result, SqlError};
 use crate::exec::ExecContext;
+use crate::expr::Expr;
+pub use join::stored_columns;
+pub use node::{KeyPart, Node, Plan, RangeSpec, Scan, SubPlan};
+use select::Planner;
 
 /// A table that is computed when it is read: pg_catalog, information_schema, gemini.*.
 pub trait VirtualTable: Send + Sync {
@@ -32,6 +47,12 @@ pub trait VirtualTable: Send + Sync {
 pub trait VirtualCatalog: Send + Sync {
     /// By name, folded.
     fn table(&self, schema: Option<&str>, name: &str) -> Option<Arc<dyn VirtualTable>>;
+}
+
+impl std::fmt::Debug for dyn VirtualTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// No virtual tables.
@@ -102,6 +123,62 @@ pub struct Prepared {
     pub columns: Vec<OutputColumn>,
     /// [`Schema::version`] it was planned under.
     pub schema_version: u64,
+    pub(crate) body: PreparedBody,
+    pub(crate) subplans: Vec<SubPlan>,
+}
+
+/// What a statement does.
+#[derive(Debug)]
+pub(crate) enum PreparedBody {
+    Select(Plan),
+    Insert(Box<InsertPlan>),
+    Update(Box<UpdatePlan>),
+    Delete(Box<DeletePlan>),
+}
+
+/// INSERT.
+#[derive(Debug)]
+pub(crate) struct InsertPlan {
+    pub table: Arc<Table>,
+    pub source: InsertRows,
+    pub columns: Vec<ColumnId>,
+    pub conflict: Option<OnConflict>,
+    pub returning: Vec<Expr>,
+    pub width: usize,
+    pub target: Vec<(usize, usize, Option<DataType>)>,
+    pub excluded: Vec<(usize, usize, Option<DataType>)>,
+    pub programs: BTreeMap<TableId, Arc<Program>>,
+    pub names: Vec<String>,
+}
+
+/// Where an INSERT's rows come from.
+#[derive(Debug)]
+pub(crate) enum InsertRows {
+    Values(Vec<Vec<Given>>),
+    Query(Plan, Vec<Expr>),
+    Defaults,
+}
+
+/// UPDATE.
+#[derive(Debug)]
+pub(crate) struct UpdatePlan {
+    pub table: Arc<Table>,
+    pub source: Plan,
+    pub key_slot: usize,
+    pub set: Vec<SetColumn>,
+    pub returning: Vec<Expr>,
+    pub target: Vec<(usize, usize, Option<DataType>)>,
+    pub programs: BTreeMap<TableId, Arc<Program>>,
+}
+
+/// DELETE.
+#[derive(Debug)]
+pub(crate) struct DeletePlan {
+    pub table: Arc<Table>,
+    pub source: Plan,
+    pub key_slot: usize,
+    pub returning: Vec<Expr>,
+    pub programs: BTreeMap<TableId, Arc<Program>>,
 }
 
 impl Prepared {
@@ -112,17 +189,148 @@ impl Prepared {
 
     /// Whether it writes, or locks rows (FOR UPDATE): refused in a read-only transaction.
     pub fn writes(&self) -> bool {
-        self.kind != StatementKind::Select
+        match &self.body {
+            PreparedBody::Select(plan) => locks(&plan.node),
+            _ => true,
+        }
     }
 
     /// `EXPLAIN`: PostgreSQL's tree, a line each.
     pub fn explain(&self) -> Vec<String> {
-        Vec::new()
+        explain::lines(self)
+    }
+}
+
+fn locks(node: &Node) -> bool {
+    match node {
+        Node::Lock { .. } => true,
+        Node::Trim { input, .. } | Node::Limit { input, .. } => locks(input),
+        _ => false,
     }
 }
 
 /// Plans SELECT, VALUES, WITH, INSERT, UPDATE, DELETE.
 pub fn plan(statement: &Statement, env: &PlanEnv<'_>) -> Result<Prepared> {
-    let _ = env;
-    Err(SqlError::unsupported(statement.to_string(), "Use SELECT, INSERT, UPDATE or DELETE."))
+    let mut binder = Binder::new(*env);
+    let bound = match statement {
+        Statement::Query(query) => {
+            // INSERT and its like may stand behind WITH; sqlparser hands them over as queries.
+            let query = binder.top(query)?;
+            let columns = query.columns.clone();
+            (StatementKind::Select, columns, Bound::Select(Box::new(query)))
+        }
+        Statement::Insert(insert) => {
+            let mut bound = binder.insert(insert)?;
+            let columns = std::mem::take(&mut bound.returning_columns);
+            (StatementKind::Insert, columns, Bound::Insert(Box::new(bound)))
+        }
+        Statement::Update(update) => {
+            let mut bound = binder.update(update)?;
+            let columns = std::mem::take(&mut bound.returning_columns);
+            (StatementKind::Update, columns, Bound::Update(Box::new(bound)))
+        }
+        Statement::Delete(delete) => {
+            let mut bound = binder.delete(delete)?;
+            let columns = std::mem::take(&mut bound.returning_columns);
+            (StatementKind::Delete, columns, Bound::Delete(Box::new(bound)))
+        }
+        other => {
+            return Err(SqlError::unsupported(
+                other.to_string().split_whitespace().next().unwrap_or("this statement"),
+                "Use SELECT, INSERT, UPDATE or DELETE.",
+            ));
+        }
+    };
+    let (kind, columns, bound) = bound;
+    let parameters = binder.builder.param_types()?;
+    let reads = select::reads_of(&binder.subqueries);
+    let planner = Planner { reads: &reads };
+    let body = bound.plan(&planner);
+    let subplans = binder
+        .subqueries
+        .into_iter()
+        .map(|sub| SubPlan { plan: planner.query(sub.query), correlated: sub.correlated })
+        .collect();
+    Ok(Prepared { kind, parameters, columns, schema_version: env.schema.version, body, subplans })
+}
+
+enum Bound {
+    Select(Box<Query>),
+    Insert(Box<BoundInsert>),
+    Update(Box<BoundUpdate>),
+    Delete(Box<BoundDelete>),
+}
+
+impl Bound {
+    fn plan(self, planner: &Planner<'_>) -> PreparedBody {
+        match self {
+            Bound::Select(query) => PreparedBody::Select(planner.query(*query)),
+            Bound::Insert(bound) => PreparedBody::Insert(Box::new(insert_plan(*bound, planner))),
+            Bound::Update(bound) => {
+                let key_slot = bound.select.sources[0].key_slot.unwrap_or(0);
+                let target = stored_columns(&bound.table, &target_slots(&bound.select));
+                PreparedBody::Update(Box::new(UpdatePlan {
+                    source: rows(bound.select, planner),
+                    table: bound.table,
+                    key_slot,
+                    set: bound.set,
+                    returning: bound.returning,
+                    target,
+                    programs: bound.programs,
+                }))
+            }
+            Bound::Delete(bound) => {
+                let key_slot = bound.select.sources[0].key_slot.unwrap_or(0);
+                PreparedBody::Delete(Box::new(DeletePlan {
+                    source: rows(bound.select, planner),
+                    table: bound.table,
+                    key_slot,
+                    returning: bound.returning,
+                    programs: bound.programs,
+                }))
+            }
+        }
+    }
+}
+
+fn insert_plan(bound: BoundInsert, planner: &Planner<'_>) -> InsertPlan {
+    let mut names = vec!["?".to_owned(); bound.width];
+    for (prefix, slots) in [("", &bound.target), ("excluded.", &bound.excluded)] {
+        for (id, slot) in slots {
+            names[*slot] = format!("{prefix}{}", bound.table.column_name(*id));
+        }
+    }
+    InsertPlan {
+        target: stored_columns(&bound.table, &bound.target),
+        excluded: stored_columns(&bound.table, &bound.excluded),
+        source: match bound.source {
+            InsertSource::Values(rows) => InsertRows::Values(rows),
+            InsertSource::Query(query, casts) => InsertRows::Query(planner.query(*query), casts),
+            InsertSource::Defaults => InsertRows::Defaults,
+        },
+        table: bound.table,
+        columns: bound.columns,
+        conflict: bound.conflict,
+        returning: bound.returning,
+        width: bound.width,
+        programs: bound.programs,
+        names,
+    }
+}
+
+fn target_slots(select: &Select) -> Vec<(ColumnId, usize)> {
+    select.sources[0].columns.iter().filter_map(|c| Some((c.id, c.slot?))).collect()
+}
+
+/// The operators that find the rows of an UPDATE or DELETE: flat rows.
+fn rows(select: Select, planner: &Planner<'_>) -> Plan {
+    let width = select.width;
+    let names = select::slot_names(&select);
+    let (node, _) = join::Joins::new(planner, select).plan();
+    Plan { node, width, block_width: width, names }
+}
+
+/// The type as EXPLAIN prints it: without a typmod.
+fn node_bare(ty: &DataType) -> DataType {
+    crate::expr::types::bare(ty)
 }

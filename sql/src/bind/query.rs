@@ -1,0 +1,833 @@
+//! Queries: SELECT, VALUES, set operations, ORDER BY, LIMIT, WITH.
+
+use std::sync::Arc;
+
+use gemini_shadow_ops::{ColumnId, DataType, Table, TableId};
+use sqlparser::ast::{self, SelectItem, SetExpr, Spanned};
+
+use super::aggregate::{is_null, position_literal};
+use super::scope::What;
+use super::{Binder, Block, Body, Cte, Grouping, Query, Select, SetOp, SortKey, SourceKind};
+use crate::error::{Result, SqlError};
+use crate::expr::{Builder, CastKind, Expr, ExprKind, common_type};
+use crate::parse;
+use crate::plan::OutputColumn;
+use crate::sqlstate;
+
+/// Queries nest this deep at most.
+const MAX_DEPTH: usize = 64;
+
+/// An output while a SELECT is bound.
+struct Output {
+    name: String,
+    expr: Expr,
+    origin: Option<(TableId, ColumnId)>,
+}
+
+impl Binder<'_> {
+    /// Binds a query into the scope that is open.
+    pub(super) fn query(&mut self, query: &ast::Query) -> Result<Query> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(SqlError::new(sqlstate::PROGRAM_LIMIT_EXCEEDED, "queries are nested too deeply"));
+        }
+        let ctes = self.ctes.len();
+        let bound = self.query_inner(query);
+        self.ctes.truncate(ctes);
+        self.depth -= 1;
+        bound
+    }
+
+    fn query_inner(&mut self, query: &ast::Query) -> Result<Query> {
+        if let Some(with) = &query.with {
+            self.with(with)?;
+        }
+        if query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some() {
+            return Err(SqlError::unsupported("this clause", "Leave it out."));
+        }
+        let no_keys = Vec::new();
+        let keys = match query.order_by.as_ref().map(|o| &o.kind) {
+            None => &no_keys,
+            Some(ast::OrderByKind::Expressions(keys)) => keys,
+            Some(ast::OrderByKind::All(_)) => {
+                return Err(SqlError::unsupported("ORDER BY ALL", "Name the columns."));
+            }
+        };
+        let mut bound = match &*query.body {
+            SetExpr::Select(select) => self.select(select, keys, &query.locks)?,
+            body => {
+                if !query.locks.is_empty() {
+                    return Err(SqlError::unsupported(
+                        "FOR UPDATE with UNION, INTERSECT, EXCEPT or VALUES",
+                        "Lock the rows of one SELECT.",
+                    ));
+                }
+                let mut bound = self.body(body)?;
+                bound.order = self.order_outputs(&bound.columns, keys)?;
+                bound
+            }
+        };
+        let (limit, offset) = self.limits(query)?;
+        if limit.is_some() || offset.is_some() {
+            if bound.limit.is_some() || bound.offset.is_some() {
+                bound = wrap(bound);
+            }
+            bound.limit = limit;
+            bound.offset = offset;
+        }
+        Ok(bound)
+    }
+
+    fn with(&mut self, with: &ast::With) -> Result<()> {
+        if with.recursive {
+            return Err(SqlError::unsupported(
+                "WITH RECURSIVE",
+                "Walk the levels in the application, one query each.",
+            ));
+        }
+        for cte in &with.cte_tables {
+            let scope = self.ctes.len();
+            self.ctes.push(Cte {
+                name: parse::ident(&cte.alias.name),
+                columns: cte.alias.columns.iter().map(|c| parse::ident(&c.name)).collect(),
+                query: Arc::new((*cte.query).clone()),
+                scope,
+            });
+        }
+        Ok(())
+    }
+
+    fn limits(&mut self, query: &ast::Query) -> Result<(Option<Expr>, Option<Expr>)> {
+        let (limit, offset) = match &query.limit_clause {
+            None => (None, None),
+            Some(ast::LimitClause::LimitOffset { limit, offset, limit_by }) => {
+                if !limit_by.is_empty() {
+                    return Err(SqlError::unsupported("LIMIT BY", "Use DISTINCT ON or a subquery."));
+                }
+                (limit.as_ref(), offset.as_ref().map(|o| &o.value))
+            }
+            Some(ast::LimitClause::OffsetCommaLimit { offset, limit }) => (Some(limit), Some(offset)),
+        };
+        let fetch = match &query.fetch {
+            None => None,
+            Some(fetch) if fetch.with_ties || fetch.percent => {
+                return Err(SqlError::unsupported("FETCH … WITH TIES or PERCENT", "Use LIMIT."));
+            }
+            Some(fetch) => match &fetch.quantity {
+                Some(quantity) => Some(self.count("FETCH", quantity)?),
+                None => Some(Expr::constant(gemini_shadow_ops::Value::Int8(1), DataType::Int8)),
+            },
+        };
+        let limit = match limit {
+            Some(limit) => Some(self.count("LIMIT", limit)?),
+            None => fetch,
+        };
+        let offset = offset.map(|o| self.count("OFFSET", o)).transpose()?;
+        // LIMIT NULL (LIMIT ALL) is no limit.
+        Ok((limit.filter(|l| !is_null(l)), offset.filter(|o| !is_null(o))))
+    }
+
+    fn count(&mut self, what: &'static str, ast: &ast::Expr) -> Result<Expr> {
+        self.open();
+        self.block().no_aggregates = Some(what);
+        let bound = self.expr(ast);
+        self.close();
+        let bound = bound.map_err(|e| {
+            if e.sqlstate == sqlstate::UNDEFINED_COLUMN {
+                SqlError::new(
+                    sqlstate::INVALID_COLUMN_REFERENCE,
+                    format!("argument of {what} must not contain variables"),
+                )
+            } else {
+                e
+            }
+        })?;
+        self.builder.cast(bound, &DataType::Int8, CastKind::Assignment)
+    }
+
+    fn body(&mut self, body: &SetExpr) -> Result<Query> {
+        match body {
+            SetExpr::Select(select) => self.select(select, &[], &[]),
+            SetExpr::Query(query) => self.query(query),
+            SetExpr::Values(values) => self.values(values),
+            SetExpr::SetOperation { left, op, set_quantifier, right } => {
+                self.set_operation(left, *op, *set_quantifier, right)
+            }
+            SetExpr::Table(table) => {
+                let name = table.table_name.clone().unwrap_or_default();
+                Err(SqlError::unsupported(format!("TABLE {name}"), format!("Use SELECT * FROM {name}.")))
+            }
+            _ => Err(SqlError::unsupported(
+                "INSERT, UPDATE or DELETE within a query",
+                "Run it as a statement of its own.",
+            )),
+        }
+    }
+
+    fn values(&mut self, values: &ast::Values) -> Result<Query> {
+        self.open();
+        let bound = self.value_rows(&values.rows);
+        self.close();
+        let mut rows = bound?;
+        let width = rows.first().map_or(0, Vec::len);
+        if rows.iter().any(|r| r.len() != width) {
+            return Err(SqlError::new(sqlstate::SYNTAX_ERROR, "VALUES lists must all be the same length"));
+        }
+        let mut columns = Vec::with_capacity(width);
+        for i in 0..width {
+            let types: Vec<DataType> = rows.iter().map(|r| r[i].ty.clone()).collect();
+            let ty = common_type("VALUES", &types)?;
+            for row in &mut rows {
+                let value = std::mem::replace(&mut row[i], self.builder.null());
+                row[i] = self.builder.cast(value, &ty, CastKind::Implicit)?;
+            }
+            columns.push(OutputColumn { name: format!("column{}", i + 1), ty, origin: None });
+        }
+        Ok(plain(Body::Values(rows), columns))
+    }
+
+    fn value_rows(&mut self, rows: &[ast::Parens<Vec<ast::Expr>>]) -> Result<Vec<Vec<Expr>>> {
+        self.block().no_aggregates = Some("VALUES");
+        rows.iter().map(|row| row.content.iter().map(|e| self.expr(e)).collect()).collect()
+    }
+
+    fn set_operation(
+        &mut self,
+        left: &SetExpr,
+        op: ast::SetOperator,
+        quantifier: ast::SetQuantifier,
+        right: &SetExpr,
+    ) -> Result<Query> {
+        use ast::SetQuantifier as Q;
+        let all = match quantifier {
+            Q::All => true,
+            Q::Distinct | Q::None => false,
+            _ => return Err(SqlError::unsupported("BY NAME", "Put the columns in the same order.")),
+        };
+        let (name, op) = match op {
+            ast::SetOperator::Union => ("UNION", SetOp::Union),
+            ast::SetOperator::Intersect => ("INTERSECT", SetOp::Intersect),
+            ast::SetOperator::Except | ast::SetOperator::Minus => ("EXCEPT", SetOp::Except),
+        };
+        let left = self.body(left)?;
+        let right = self.body(right)?;
+        if left.columns.len() != right.columns.len() {
+            return Err(SqlError::new(
+                sqlstate::SYNTAX_ERROR,
+                format!("each {name} query must have the same number of columns"),
+            ));
+        }
+        let mut columns = Vec::new();
+        for (a, b) in left.columns.iter().zip(&right.columns) {
+            let ty = common_type(name, &[a.ty.clone(), b.ty.clone()])?;
+            columns.push(OutputColumn { name: a.name.clone(), ty, origin: None });
+        }
+        let left_casts = casts(&self.builder, &left.columns, &columns)?;
+        let right_casts = casts(&self.builder, &right.columns, &columns)?;
+        let body =
+            Body::Set { op, all, left: Box::new(left), right: Box::new(right), left_casts, right_casts };
+        Ok(plain(body, columns))
+    }
+
+    /// ORDER BY over outputs only: by position or name.
+    fn order_outputs(&self, columns: &[OutputColumn], keys: &[ast::OrderByExpr]) -> Result<Vec<SortKey>> {
+        let mut order = Vec::with_capacity(keys.len());
+        for key in keys {
+            let (descending, nulls_first) = direction(&key.options)?;
+            let column = if let Some(n) = position_literal(&key.expr) {
+                output_position("ORDER BY", n, columns.len())?
+            } else if let ast::Expr::Identifier(ident) = &key.expr {
+                let name = parse::ident(ident);
+                columns.iter().position(|c| c.name == name).ok_or_else(|| {
+                    self.located(
+                        SqlError::new(
+                            sqlstate::UNDEFINED_COLUMN,
+                            format!("column \"{name}\" does not exist"),
+                        ),
+                        ident.span,
+                    )
+                })?
+            } else {
+                return Err(SqlError::new(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "invalid UNION/INTERSECT/EXCEPT ORDER BY clause",
+                )
+                .detail("Only result column names can be used, not expressions or functions.")
+                .hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause."));
+            };
+            order.push(SortKey { column, descending, nulls_first });
+        }
+        Ok(order)
+    }
+
+    fn select(
+        &mut self,
+        select: &ast::Select,
+        order: &[ast::OrderByExpr],
+        locks: &[ast::LockClause],
+    ) -> Result<Query> {
+        if select.into.is_some() {
+            return Err(SqlError::unsupported("SELECT INTO", "Use CREATE TABLE and INSERT … SELECT."));
+        }
+        if select.qualify.is_some() || !select.named_window.is_empty() {
+            return Err(SqlError::unsupported("WINDOW", "Use GROUP BY."));
+        }
+        if select.top.is_some() || !select.lateral_views.is_empty() || select.prewhere.is_some() {
+            return Err(SqlError::unsupported("this form of SELECT", "Use LIMIT and joins."));
+        }
+        self.open();
+        let bound = self.select_inner(select, order, locks);
+        let block = self.close();
+        let (parts, mut query) = bound?;
+        query.body = Body::Select(Box::new(Select {
+            block: block.id,
+            width: block.width,
+            sources: block.sources,
+            from: block.from,
+            filter: parts.filter,
+            grouping: parts.grouping,
+            having: parts.having,
+            outputs: parts.outputs,
+            distinct: parts.distinct,
+        }));
+        Ok(query)
+    }
+
+    fn select_inner(
+        &mut self,
+        select: &ast::Select,
+        order: &[ast::OrderByExpr],
+        locks: &[ast::LockClause],
+    ) -> Result<(Parts, Query)> {
+        self.from_list(&select.from)?;
+        let filter = match &select.selection {
+            Some(selection) => self.where_clause(selection)?,
+            None => Vec::new(),
+        };
+        let mut outputs = self.select_list(&select.projection)?;
+        let keys = self.group_keys(&select.group_by, &outputs)?;
+        let having = match &select.having {
+            Some(having) => {
+                let bound = self.expr(having)?;
+                self.builder.condition("HAVING", bound)?.conjuncts()
+            }
+            None => Vec::new(),
+        };
+        let visible = outputs.len();
+        let order = self.order_by(order, &mut outputs, visible)?;
+        let distinct = self.distinct(select.distinct.as_ref(), &mut outputs, visible, &order)?;
+        for output in &mut outputs {
+            let expr = std::mem::replace(&mut output.expr, self.builder.null());
+            output.expr = self.builder.finish(expr)?;
+        }
+        let grouped = !keys.is_empty() || !having.is_empty() || !self.block().aggregates.is_empty();
+        let mut grouping = None;
+        if grouped {
+            let aggregates = self.block().aggregates.clone();
+            let own = Grouping { keys, aggregates };
+            let block = self.blocks.last().expect("a block is open while a query is bound");
+            self.check_grouped(block, &own, having.iter().chain(outputs.iter().map(|o| &o.expr)))?;
+            grouping = Some(own);
+        }
+        let locks = self.locks(locks, grouped || distinct.is_some(), &mut outputs)?;
+        let columns = outputs[..visible]
+            .iter()
+            .map(|o| OutputColumn { name: o.name.clone(), ty: o.expr.ty.clone(), origin: o.origin })
+            .collect();
+        let outputs = outputs.into_iter().map(|o| o.expr).collect();
+        let query =
+            Query { body: Body::Values(Vec::new()), order, limit: None, offset: None, columns, locks };
+        Ok((Parts { filter, grouping, having, outputs, distinct }, query))
+    }
+
+    /// WHERE, as conjuncts. `x IN (subquery)` that reads nothing of the block becomes a join with the subquery's distinct rows.
+    pub(super) fn where_clause(&mut self, selection: &ast::Expr) -> Result<Vec<Expr>> {
+        self.block().no_aggregates = Some("WHERE");
+        let mut conjuncts = Vec::new();
+        for part in ast_conjuncts(selection) {
+            let bound = match self.in_join(part)? {
+                Some(bound) => bound,
+                None => self.expr(part)?,
+            };
+            conjuncts.extend(self.builder.condition("WHERE", bound)?.conjuncts());
+        }
+        self.block().no_aggregates = None;
+        Ok(conjuncts)
+    }
+
+    fn in_join(&mut self, ast: &ast::Expr) -> Result<Option<Expr>> {
+        let ast::Expr::InSubquery { expr, negated: false, .. } = super::expr::unnest(ast) else {
+            return Ok(None);
+        };
+        // Without a FROM there is nothing to join with.
+        if matches!(super::expr::unnest(expr), ast::Expr::Tuple(_)) || self.block().from.is_empty() {
+            return Ok(None);
+        }
+        let bound = self.expr(ast)?;
+        let ExprKind::Subquery { id, test } = &bound.kind else { return Ok(Some(bound)) };
+        let crate::expr::SubqueryTest::Quantified { left, .. } = &**test else { return Ok(Some(bound)) };
+        let last = *id + 1 == self.subqueries.len();
+        if !last || self.subqueries[*id].correlated || left.len() != 1 || left[0].has_subquery() {
+            return Ok(Some(bound));
+        }
+        let left = left[0].clone();
+        let Some(sub) = self.subqueries.pop() else { return Ok(Some(bound)) };
+        let columns = super::from::output_columns(&sub.query);
+        let kind = SourceKind::Query {
+            query: Box::new(sub.query),
+            lateral: false,
+            reads: Vec::new(),
+            distinct: true,
+        };
+        let block = self.block();
+        let source = block.add(kind, "?in?".to_owned(), columns);
+        block.from.push(super::From::Source(source));
+        let right = block.expr(&What::Column { source, column: 0 });
+        Ok(Some(self.builder.operator("=", left, right)?))
+    }
+
+    fn select_list(&mut self, items: &[SelectItem]) -> Result<Vec<Output>> {
+        let mut outputs = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                SelectItem::UnnamedExpr(ast) => {
+                    let expr = self.expr(ast)?;
+                    outputs.push(self.output(output_name(ast), expr));
+                }
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    let expr = self.expr(expr)?;
+                    outputs.push(self.output(parse::ident(alias), expr));
+                }
+                SelectItem::Wildcard(_) => {
+                    if self.block().from.is_empty() {
+                        return Err(SqlError::new(
+                            sqlstate::SYNTAX_ERROR,
+                            "SELECT * with no tables specified is not valid",
+                        ));
+                    }
+                    let visible: Vec<_> =
+                        self.block().visible.iter().filter(|v| !v.hidden).cloned().collect();
+                    for column in visible {
+                        let expr = self.block().expr(&column.what);
+                        outputs.push(self.output(column.name, expr));
+                    }
+                }
+                SelectItem::QualifiedWildcard(kind, _) => self.qualified_star(kind, &mut outputs)?,
+                other => {
+                    return Err(SqlError::unsupported(
+                        format!("{other} in a SELECT list"),
+                        "Use expressions.",
+                    ));
+                }
+            }
+        }
+        if outputs.is_empty() && !items.is_empty() {
+            return Err(SqlError::new(sqlstate::SYNTAX_ERROR, "the SELECT list is empty"));
+        }
+        Ok(outputs)
+    }
+
+    fn qualified_star(
+        &mut self,
+        kind: &ast::SelectItemQualifiedWildcardKind,
+        outputs: &mut Vec<Output>,
+    ) -> Result<()> {
+        let ast::SelectItemQualifiedWildcardKind::ObjectName(name) = kind else {
+            return Err(SqlError::unsupported("(expression).*", "There are no composite types."));
+        };
+        let resolved = parse::object_name(self.env.text, name)?;
+        let Some(source) = self.alias(&resolved.name) else {
+            let error = SqlError::new(
+                sqlstate::UNDEFINED_TABLE,
+                format!("missing FROM-clause entry for table \"{}\"", resolved.name),
+            );
+            return Err(self.located(error, name.span()));
+        };
+        let columns: Vec<_> = self.block().visible_of(source);
+        for column in columns.into_iter().filter(|c| !c.hidden) {
+            let expr = self.block().expr(&column.what);
+            outputs.push(self.output(column.name, expr));
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, name: String, expr: Expr) -> Output {
+        let origin = match expr.kind {
+            ExprKind::Column(slot) => origin(self.block(), slot),
+            _ => None,
+        };
+        Output { name, expr, origin }
+    }
+
+    /// RETURNING: a SELECT list over the block that is open.
+    pub(super) fn returning(&mut self, items: &[SelectItem]) -> Result<(Vec<Expr>, Vec<OutputColumn>)> {
+        self.block().no_aggregates = Some("RETURNING");
+        let outputs = self.select_list(items)?;
+        self.block().no_aggregates = None;
+        let mut exprs = Vec::with_capacity(outputs.len());
+        let mut columns = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let expr = self.builder.finish(output.expr)?;
+            columns.push(OutputColumn { name: output.name, ty: expr.ty.clone(), origin: output.origin });
+            exprs.push(expr);
+        }
+        Ok((exprs, columns))
+    }
+
+    fn group_keys(&mut self, group_by: &ast::GroupByExpr, outputs: &[Output]) -> Result<Vec<Expr>> {
+        let ast::GroupByExpr::Expressions(list, modifiers) = group_by else {
+            return Err(SqlError::unsupported("GROUP BY ALL", "Name the columns."));
+        };
+        if !modifiers.is_empty() {
+            return Err(SqlError::unsupported("ROLLUP, CUBE and GROUPING SETS", "Use UNION ALL."));
+        }
+        let mut keys: Vec<Expr> = Vec::with_capacity(list.len());
+        let before = self.block().no_aggregates.replace("GROUP BY");
+        for item in list {
+            let item = super::expr::unnest(item);
+            if matches!(item, ast::Expr::Rollup(_) | ast::Expr::Cube(_) | ast::Expr::GroupingSets(_)) {
+                return Err(SqlError::unsupported("ROLLUP, CUBE and GROUPING SETS", "Use UNION ALL."));
+            }
+            let key = if let Some(n) = position_literal(item) {
+                outputs[output_position("GROUP BY", n, outputs.len())?].expr.clone()
+            } else {
+                self.group_key(item, outputs)?
+            };
+            let aggregate =
+                key.columns().iter().any(|s| self.block().aggregates.iter().any(|a| a.slot == *s));
+            if aggregate {
+                return Err(SqlError::new(
+                    sqlstate::GROUPING_ERROR,
+                    "aggregate functions are not allowed in GROUP BY",
+                ));
+            }
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        self.block().no_aggregates = before;
+        Ok(keys)
+    }
+
+    fn group_key(&mut self, item: &ast::Expr, outputs: &[Output]) -> Result<Expr> {
+        let ast::Expr::Identifier(ident) = item else { return self.expr(item) };
+        let name = parse::ident(ident);
+        // An input column goes before an output of the same name, unlike in ORDER BY.
+        if self.block().visible.iter().any(|v| v.name == name) {
+            return self.expr(item);
+        }
+        match outputs.iter().find(|o| o.name == name) {
+            Some(output) => Ok(output.expr.clone()),
+            None => self.expr(item),
+        }
+    }
+
+    fn order_by(
+        &mut self,
+        keys: &[ast::OrderByExpr],
+        outputs: &mut Vec<Output>,
+        visible: usize,
+    ) -> Result<Vec<SortKey>> {
+        let mut order: Vec<SortKey> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let (descending, nulls_first) = direction(&key.options)?;
+            let named = match &key.expr {
+                ast::Expr::Identifier(ident) => {
+                    let name = parse::ident(ident);
+                    let mut found = (0..visible).filter(|&i| outputs[i].name == name);
+                    match (found.next(), found.next()) {
+                        (Some(a), Some(b)) if outputs[a].expr != outputs[b].expr => {
+                            return Err(self.located(
+                                SqlError::new(
+                                    sqlstate::AMBIGUOUS_COLUMN,
+                                    format!("ORDER BY \"{name}\" is ambiguous"),
+                                ),
+                                ident.span,
+                            ));
+                        }
+                        (found, _) => found,
+                    }
+                }
+                _ => None,
+            };
+            let column = if let Some(n) = position_literal(&key.expr) {
+                output_position("ORDER BY", n, visible)?
+            } else if let Some(column) = named {
+                column
+            } else {
+                let expr = self.expr(&key.expr)?;
+                match outputs.iter().position(|o| o.expr == expr) {
+                    Some(column) => column,
+                    None => {
+                        outputs.push(Output { name: String::new(), expr, origin: None });
+                        outputs.len() - 1
+                    }
+                }
+            };
+            // A constant orders nothing, and a second key on the same output neither.
+            if !order.iter().any(|k| k.column == column) {
+                order.push(SortKey { column, descending, nulls_first });
+            }
+        }
+        Ok(order)
+    }
+
+    fn distinct(
+        &mut self,
+        distinct: Option<&ast::Distinct>,
+        outputs: &mut Vec<Output>,
+        visible: usize,
+        order: &[SortKey],
+    ) -> Result<Option<Vec<usize>>> {
+        match distinct {
+            None | Some(ast::Distinct::All) => Ok(None),
+            Some(ast::Distinct::Distinct) => {
+                if order.iter().any(|k| k.column >= visible) {
+                    return Err(SqlError::new(
+                        sqlstate::INVALID_COLUMN_REFERENCE,
+                        "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+                    ));
+                }
+                Ok(Some((0..visible).collect()))
+            }
+            Some(ast::Distinct::On(list)) => {
+                let mut on = Vec::with_capacity(list.len());
+                for item in list {
+                    let column = if let Some(n) = position_literal(item) {
+                        output_position("SELECT DISTINCT ON", n, visible)?
+                    } else {
+                        let expr = self.expr(item)?;
+                        match outputs.iter().position(|o| o.expr == expr) {
+                            Some(column) => column,
+                            None => {
+                                outputs.push(Output { name: String::new(), expr, origin: None });
+                                outputs.len() - 1
+                            }
+                        }
+                    };
+                    on.push(column);
+                }
+                if order.iter().take(on.len()).any(|k| !on.contains(&k.column)) {
+                    return Err(SqlError::new(
+                        sqlstate::INVALID_COLUMN_REFERENCE,
+                        "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
+                    ));
+                }
+                Ok(Some(on))
+            }
+        }
+    }
+
+    fn locks(
+        &mut self,
+        clauses: &[ast::LockClause],
+        grouped: bool,
+        outputs: &mut Vec<Output>,
+    ) -> Result<Vec<(Arc<Table>, usize)>> {
+        let mut locks = Vec::new();
+        for clause in clauses {
+            if grouped {
+                return Err(SqlError::unsupported(
+                    "FOR UPDATE with GROUP BY, DISTINCT or aggregates",
+                    "Lock the rows with a SELECT of their own.",
+                ));
+            }
+            let only = match &clause.of {
+                Some(name) => Some(parse::object_name(self.env.text, name)?.name),
+                None => None,
+            };
+            let block = self.block();
+            let mut found = false;
+            for source in 0..block.sources.len() {
+                let SourceKind::Table(table) = &block.sources[source].kind else { continue };
+                if only.as_ref().is_some_and(|name| *name != block.sources[source].alias) {
+                    continue;
+                }
+                found = true;
+                let table = table.clone();
+                let slot = block.key_slot(source);
+                outputs.push(Output {
+                    name: String::new(),
+                    expr: Expr::column(slot, DataType::Bytea),
+                    origin: None,
+                });
+                locks.push((table, outputs.len() - 1));
+            }
+            if let (false, Some(name)) = (found, only) {
+                return Err(SqlError::new(
+                    sqlstate::UNDEFINED_TABLE,
+                    format!("relation \"{name}\" in FOR UPDATE clause not found in FROM clause"),
+                ));
+            }
+        }
+        Ok(locks)
+    }
+}
+
+/// What a SELECT is made of besides its block.
+struct Parts {
+    filter: Vec<Expr>,
+    grouping: Option<Grouping>,
+    having: Vec<Expr>,
+    outputs: Vec<Expr>,
+    distinct: Option<Vec<usize>>,
+}
+
+fn origin(block: &Block, slot: usize) -> Option<(TableId, ColumnId)> {
+    for source in &block.sources {
+        if let SourceKind::Table(table) = &source.kind
+            && let Some(column) = source.columns.iter().find(|c| c.slot == Some(slot))
+        {
+            return Some((table.id, column.id));
+        }
+    }
+    None
+}
+
+fn plain(body: Body, columns: Vec<OutputColumn>) -> Query {
+    Query { body, order: Vec::new(), limit: None, offset: None, columns, locks: Vec::new() }
+}
+
+/// A query over a query: for what both LIMIT.
+pub(super) fn wrap(inner: Query) -> Query {
+    let columns = inner.columns.clone();
+    let mut sources = super::from::output_columns(&inner);
+    for (i, column) in sources.iter_mut().enumerate() {
+        column.slot = Some(i);
+    }
+    let outputs = columns.iter().enumerate().map(|(i, c)| Expr::column(i, c.ty.clone())).collect();
+    let select = Select {
+        block: usize::MAX,
+        width: columns.len(),
+        sources: vec![super::Source {
+            kind: SourceKind::Query {
+                query: Box::new(inner),
+                lateral: false,
+                reads: Vec::new(),
+                distinct: false,
+            },
+            alias: "?subquery?".to_owned(),
+            columns: sources,
+            key_slot: None,
+        }],
+        from: vec![super::From::Source(0)],
+        filter: Vec::new(),
+        grouping: None,
+        having: Vec::new(),
+        outputs,
+        distinct: None,
+    };
+    plain(Body::Select(Box::new(select)), columns)
+}
+
+/// Casts one output of a query in place.
+pub(super) fn cast_output(builder: &Builder, query: &mut Query, i: usize, ty: &DataType) -> Result<()> {
+    let own = std::mem::replace(query, plain(Body::Values(Vec::new()), Vec::new()));
+    let mut wrapped = wrap(own);
+    if let Body::Select(select) = &mut wrapped.body {
+        let output = std::mem::replace(&mut select.outputs[i], builder.null());
+        select.outputs[i] = builder.cast(output, ty, CastKind::Implicit)?;
+    }
+    wrapped.columns[i].ty = ty.clone();
+    *query = wrapped;
+    Ok(())
+}
+
+fn casts(builder: &Builder, from: &[OutputColumn], to: &[OutputColumn]) -> Result<Vec<Expr>> {
+    if from.iter().zip(to).all(|(a, b)| a.ty == b.ty) {
+        return Ok(Vec::new());
+    }
+    from.iter()
+        .zip(to)
+        .enumerate()
+        .map(|(i, (a, b))| builder.cast(Expr::column(i, a.ty.clone()), &b.ty, CastKind::Implicit))
+        .collect()
+}
+
+fn output_position(what: &str, n: i64, count: usize) -> Result<usize> {
+    match usize::try_from(n) {
+        Ok(n) if n >= 1 && n <= count => Ok(n - 1),
+        _ => Err(SqlError::new(
+            sqlstate::INVALID_COLUMN_REFERENCE,
+            format!("{what} position {n} is not in select list"),
+        )),
+    }
+}
+
+/// (DESC, NULLS FIRST): nulls are last by default, first with DESC.
+pub(super) fn direction(options: &ast::OrderByOptions) -> Result<(bool, bool)> {
+    let descending = match &options.sort {
+        None | Some(ast::OrderBySort::Asc) => false,
+        Some(ast::OrderBySort::Desc) => true,
+        Some(ast::OrderBySort::Using(operator)) => {
+            return Err(SqlError::unsupported(format!("ORDER BY USING {operator}"), "Use ASC or DESC."));
+        }
+    };
+    Ok((descending, options.nulls_first.unwrap_or(descending)))
+}
+
+/// The name PostgreSQL gives an output without an alias.
+fn output_name(ast: &ast::Expr) -> String {
+    use ast::Expr as E;
+    match ast {
+        E::Identifier(ident) => parse::ident(ident),
+        E::CompoundIdentifier(parts) => parts.last().map_or_else(String::new, parse::ident),
+        E::Nested(inner) => output_name(inner),
+        E::Function(function) => match function.name.0.last() {
+            Some(ast::ObjectNamePart::Identifier(ident)) => parse::ident(ident),
+            _ => "?column?".to_owned(),
+        },
+        E::Cast { expr, data_type, .. } => match output_name(expr).as_str() {
+            "?column?" => parse::data_type(data_type)
+                .map_or("?column?".to_owned(), |t| crate::expr::types::internal_name(&t)),
+            name => name.to_owned(),
+        },
+        E::TypedString(typed) => parse::data_type(&typed.data_type)
+            .map_or("?column?".to_owned(), |t| crate::expr::types::internal_name(&t)),
+        E::Interval(_) => "interval".to_owned(),
+        E::Case { else_result, .. } => match else_result.as_deref().map(output_name) {
+            Some(name) if name != "?column?" => name,
+            _ => "case".to_owned(),
+        },
+        E::Exists { negated: false, .. } => "exists".to_owned(),
+        E::Subquery(query) => match &*query.body {
+            SetExpr::Select(select) => match select.projection.first() {
+                Some(SelectItem::UnnamedExpr(e)) => output_name(e),
+                Some(SelectItem::ExprWithAlias { alias, .. }) => parse::ident(alias),
+                _ => "?column?".to_owned(),
+            },
+            _ => "?column?".to_owned(),
+        },
+        E::Array(_) => "array".to_owned(),
+        E::Extract { .. } => "extract".to_owned(),
+        E::Substring { .. } => "substring".to_owned(),
+        E::Position { .. } => "position".to_owned(),
+        E::Trim { trim_where: Some(ast::TrimWhereField::Leading), .. } => "ltrim".to_owned(),
+        E::Trim { trim_where: Some(ast::TrimWhereField::Trailing), .. } => "rtrim".to_owned(),
+        E::Trim { .. } => "btrim".to_owned(),
+        E::Ceil { .. } => "ceil".to_owned(),
+        E::Floor { .. } => "floor".to_owned(),
+        E::Overlay { .. } => "overlay".to_owned(),
+        E::AtTimeZone { .. } => "timezone".to_owned(),
+        E::Value(value) if matches!(value.value, ast::Value::Boolean(_)) => "bool".to_owned(),
+        E::Collate { expr, .. } => output_name(expr),
+        E::CompoundFieldAccess { root, .. } => output_name(root),
+        _ => "?column?".to_owned(),
+    }
+}
+
+/// Conjuncts of a parsed condition.
+fn ast_conjuncts(ast: &ast::Expr) -> Vec<&ast::Expr> {
+    let mut parts = Vec::new();
+    let mut rest = vec![ast];
+    while let Some(next) = rest.pop() {
+        match super::expr::unnest(next) {
+            ast::Expr::BinaryOp { left, op: ast::BinaryOperator::And, right } => {
+                rest.push(right);
+                rest.push(left);
+            }
+            other => parts.push(other),
+        }
+    }
+    parts
+}
