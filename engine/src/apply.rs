@@ -74,8 +74,11 @@ impl Engine {
             rows = entry.data.rows.write();
             if let Some(found) = found {
                 let stored = Stored::Row { lsn: found.lsn, row: found.row.clone(), folded: Seq(0) };
-                let chain =
-                    Chain::new(Version::new(Seq(0), found.lsn, found.state, found.row), stored, false);
+                let chain = Chain::new(
+                    Version::new(Seq(0), found.lsn, found.state, found.row, entry.indexes.len()),
+                    stored,
+                    false,
+                );
                 self.grow(&mut rows, chain.weight());
                 rows.map.insert(key.clone(), chain);
             }
@@ -111,7 +114,8 @@ impl Engine {
                 return Some((None, None));
             }
             let row = state.view(table);
-            let version = Version::new(place.seq, place.lsn, Arc::new(state), row.clone());
+            let version =
+                Version::new(place.seq, place.lsn, Arc::new(state), row.clone(), entry.indexes.len());
             let mut chain = Chain::new(version, Stored::Nothing, true);
             chain.live_changed = place.seq;
             rows.changes.note(key, place.seq);
@@ -135,7 +139,7 @@ impl Engine {
             .eq(state.live_incarnations(table).map(|i| i.id));
         let row = state.view(table);
         let before = chain.newest.row.clone();
-        let version = Version::new(place.seq, place.lsn, Arc::new(state), row.clone());
+        let version = Version::new(place.seq, place.lsn, Arc::new(state), row.clone(), entry.indexes.len());
         let grown = chain.push(version, &self.needed);
         if live_changed {
             chain.live_changed = place.seq;

@@ -10,7 +10,7 @@ use gemini_shadow_ops::{IndexId, Key, Row, RowState, Table, Value};
 
 use crate::range::end_of_prefix;
 use crate::store::{SPACE_PREFIX, Space, Span, Store, row};
-use crate::versions::merge::{Batch, Layers, walk};
+use crate::versions::merge::{Batch, Layers, Stretch, walk};
 use crate::versions::{IndexData, TableEntry, Version};
 use crate::{Error, KeyRange, Lsn, Seq};
 
@@ -188,12 +188,7 @@ impl Layers for RowLayers<'_> {
         Batch { known, end, complete: rows.complete }
     }
 
-    fn store(
-        &self,
-        range: &KeyRange,
-        reverse: bool,
-        limit: usize,
-    ) -> Result<Vec<(Key, Option<Found>)>, Error> {
+    fn store(&self, range: &KeyRange, reverse: bool, limit: usize) -> Result<Stretch<Found>, Error> {
         let pairs = self.view.store.range(&span(Space::Rows(self.entry.data.id), range), reverse, limit)?;
         pairs
             .into_iter()
@@ -234,7 +229,7 @@ impl Layers for IndexLayers<'_> {
         Batch { known, end, complete: entries.complete }
     }
 
-    fn store(&self, range: &KeyRange, reverse: bool, limit: usize) -> Result<Vec<(Key, Option<Key>)>, Error> {
+    fn store(&self, range: &KeyRange, reverse: bool, limit: usize) -> Result<Stretch<Key>, Error> {
         let pairs = self.view.store.range(&span(Space::Entries(self.index.id), range), reverse, limit)?;
         let entry = |(key, value): (Vec<u8>, Vec<u8>)| {
             (Key(key[SPACE_PREFIX..].into()), Some(Key(value.as_slice().into())))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::*;
-use gemini_engine::store::{Changes, Span};
+use gemini_engine::store::{Changes, Pair, Span};
 use gemini_engine::{Digest, Error, MemDisk, MemStore, Options, SledStore, Store};
 use gemini_shadow_ops::SchemaChange;
 use parking_lot::Mutex;
@@ -31,7 +31,7 @@ impl Store for Watching {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.inner.get(key)
     }
-    fn range(&self, span: &Span, reverse: bool, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    fn range(&self, span: &Span, reverse: bool, limit: usize) -> Result<Vec<Pair>, Error> {
         self.inner.range(span, reverse, limit)
     }
     fn apply(&self, changes: Changes) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::{Change, Changes, Span, Store};
+use super::{Change, Changes, Pair, Span, Store};
 use crate::Error;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -95,7 +95,7 @@ impl Store for MemStore {
         Ok(self.inner.read().now.get(key).cloned())
     }
 
-    fn range(&self, span: &Span, reverse: bool, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    fn range(&self, span: &Span, reverse: bool, limit: usize) -> Result<Vec<Pair>, Error> {
         if span.is_empty() {
             return Ok(Vec::new());
         }

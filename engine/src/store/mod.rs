@@ -79,13 +79,16 @@ impl Span {
     }
 }
 
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// An ordered key-value store. All methods may be called from several threads at once.
 pub trait Store: Send + Sync {
     /// The value under `key`.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
     /// Up to `limit` pairs of the span in key order, or from its end downwards.
-    fn range(&self, span: &Span, reverse: bool, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error>;
+    fn range(&self, span: &Span, reverse: bool, limit: usize) -> Result<Vec<Pair>, Error>;
 
     /// Applies a batch: readers and crashes see all of it or none. Not durable before [`Store::flush`].
     fn apply(&self, changes: Changes) -> Result<(), Error>;

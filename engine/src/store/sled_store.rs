@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use super::{Change, Changes, Span, Store};
+use super::{Change, Changes, Pair, Span, Store};
 use crate::Error;
 
 /// A sled tree in a folder of its own.
@@ -93,7 +93,7 @@ impl Store for SledStore {
         Ok(self.db.get(key).map_err(failed)?.map(|value| value.to_vec()))
     }
 
-    fn range(&self, span: &Span, reverse: bool, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    fn range(&self, span: &Span, reverse: bool, limit: usize) -> Result<Vec<Pair>, Error> {
         if span.is_empty() {
             return Ok(Vec::new());
         }

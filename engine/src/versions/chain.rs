@@ -25,8 +25,9 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    pub(crate) fn new(seq: Seq, lsn: Lsn, state: Arc<RowState>, row: Option<Row>) -> Version {
-        let weight = weight(&state);
+    /// `indexes`: how many secondary indexes hold an entry of it.
+    pub(crate) fn new(seq: Seq, lsn: Lsn, state: Arc<RowState>, row: Option<Row>, indexes: usize) -> Version {
+        let weight = weight(&state, indexes);
         Version { seq, lsn, state, row, weight }
     }
 }
@@ -230,10 +231,10 @@ impl EntryChain {
     }
 }
 
-/// Bytes that a version takes, roughly: its map entry and its state, with which the
+/// Bytes that a version takes, roughly: its map entry, its index entries and its state, with which the
 /// merged view shares its values.
-fn weight(state: &RowState) -> u32 {
-    let mut bytes = 200;
+fn weight(state: &RowState, indexes: usize) -> u32 {
+    let mut bytes = 200 + 180 * indexes;
     for incarnation in &state.incarnations {
         bytes += 160 + size_of::<Value>() * incarnation.values.len();
         bytes += incarnation.stamps.len() * 24;
@@ -268,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_hot_row_keeps_one_version_per_moment_in_use() {
-        let version = |n| Version::new(Seq(n), Lsn(n), Arc::new(RowState::default()), None);
+        let version = |n| Version::new(Seq(n), Lsn(n), Arc::new(RowState::default()), None, 0);
         let mut chain = Chain::new(version(1), Stored::Nothing, true);
         let needed = [Seq(3), Seq(50)];
         for n in 2..=100 {

@@ -23,6 +23,9 @@ pub(crate) struct Batch<T> {
     pub(crate) complete: bool,
 }
 
+/// Keys of the store, in order of the walk, and what is under them (None: nothing to be shown).
+pub(crate) type Stretch<T> = Vec<(Key, Option<T>)>;
+
 /// Both sources of a walk.
 pub(crate) trait Layers {
     /// What is under a key.
@@ -30,12 +33,7 @@ pub(crate) trait Layers {
     /// A batch of memory.
     fn memory(&self, range: &KeyRange, reverse: bool, limit: usize) -> Batch<Self::Item>;
     /// Up to `limit` keys of the store.
-    fn store(
-        &self,
-        range: &KeyRange,
-        reverse: bool,
-        limit: usize,
-    ) -> Result<Vec<(Key, Option<Self::Item>)>, Error>;
+    fn store(&self, range: &KeyRange, reverse: bool, limit: usize) -> Result<Stretch<Self::Item>, Error>;
 }
 
 /// Up to `limit` items of the range; fewer only if it is exhausted.
