@@ -21,8 +21,13 @@ pub mod binary;
 pub mod build;
 pub mod cast;
 pub mod context;
+pub mod datetime;
 pub mod eval;
 pub mod function;
+pub mod functions;
+mod md5;
+pub mod numeric;
+pub mod resolve;
 pub mod text;
 pub mod types;
 
