@@ -1,10 +1,10 @@
-//! `gemini check DIR`: reads a site's log and store, every record, row and index entry, and says what it finds. It
-//! changes nothing there (it works on copies) and needs no sites.toml; run it while the site is down.
+//! `gemini check DIR`: reads a site's log, rows and indexes and says what it finds. It changes nothing (the engine
+//! looks at copies) and needs no sites.toml; best run while the site is down, or the end of the log is a moving target.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use gemini_engine::check::{Report, check};
+use gemini_engine::check;
 
 use super::CliError;
 
@@ -12,14 +12,13 @@ use super::CliError;
 pub(super) struct CheckArgs {
     /// A site's data folder (the one that holds `log` and `store`)
     folder: PathBuf,
-    /// Where copies may be put for the time of the check; needs as much room as the data folder [default: the system's
-    /// temporary folder]
-    #[arg(long)]
-    scratch: Option<PathBuf>,
+    /// Where copies of log and store are made for the time of the check
+    #[arg(long, value_name = "FOLDER", default_value_os_t = std::env::temp_dir())]
+    scratch: PathBuf,
 }
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
-    let log = args.folder.join("log");
+    let (log, store) = (args.folder.join("log"), args.folder.join("store"));
     if !log.is_dir() {
         let message = format!(
             "there is no {}: name a site's data folder, `data` in its table of sites.toml",
@@ -27,14 +26,23 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
         );
         return Err(CliError::Usage(message));
     }
-    let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
-    let report = check(&log, &args.folder.join("store"), &scratch)
+    let report = check::check(&log, &store, &args.scratch)
         .map_err(|e| CliError::Failed(format!("cannot check {}: {e}", args.folder.display())))?;
     print(&report);
-    if report.problems.is_empty() { Ok(()) } else { Err(CliError::Unwell(report.problems.join("\n"))) }
+    match report.problems.as_slice() {
+        [] => {
+            println!("all is well");
+            Ok(())
+        }
+        problems => Err(CliError::Unwell(format!(
+            "{} is damaged:\n  {}",
+            args.folder.display(),
+            problems.join("\n  ")
+        ))),
+    }
 }
 
-fn print(report: &Report) {
+fn print(report: &check::Report) {
     let log = &report.log;
     println!("log       {} records, {} bytes, in {} segments", log.records, log.bytes, log.segments);
     println!("positions {} to {}", log.first.0, log.end.0);
@@ -44,18 +52,17 @@ fn print(report: &Report) {
             torn.file, torn.offset, torn.what
         );
     }
-    if let Some(digest) = &report.digest {
-        for table in &report.tables {
-            println!(
-                "table     {}: {} rows ({} ended), {} index entries, digest {:016x}",
-                table.name, table.rows, table.ended, table.entries, table.digest
-            );
-        }
-        println!("frontier  {}", report.frontier);
-        println!("digest    {digest}");
+    println!("frontier  {}", report.frontier);
+    for table in &report.tables {
+        println!(
+            "table     {}: {} rows, {} ended, {} index entries, digest {:016x}",
+            table.name, table.rows, table.ended, table.entries, table.digest
+        );
     }
-    if report.problems.is_empty() {
-        let how = if report.rebuilt { "agree, built from the log alone" } else { "are whole" };
-        println!("log, rows and indexes {how}");
+    if let Some(digest) = &report.digest {
+        println!("digest    {:016x}", digest.total);
+    }
+    if report.rebuilt {
+        println!("the tables were also built from the log alone, for comparison");
     }
 }
