@@ -144,10 +144,9 @@ impl Engine {
         transaction: Arc<ShadowTransaction>,
     ) -> Result<(Lsn, Seq), Error> {
         self.check_next(TxnId::Blue(dot))?;
-        let record = Record::Blue { dot, transaction, local: true };
+        let record = Record::Blue { dot, transaction: transaction.clone(), local: true };
         let lsn = self.log.append(&record)?;
         self.dots.committed(dot, lsn);
-        let Record::Blue { transaction, .. } = record else { unreachable!("the record was made above") };
         let seq = self.apply_all(TxnId::Blue(dot), lsn, &transaction)?;
         Ok((lsn, seq))
     }

@@ -214,3 +214,64 @@ fn transactions_are_found_again_by_dot_and_red_index() {
     let late = site.transaction(vec![]);
     assert!(site.engine.admit_blue(gemini_shadow_ops::Dot { n: 3, ..dot }, &late).is_err());
 }
+
+#[test]
+fn a_displaced_value_can_be_read_and_survives_restarts_once() {
+    let mut site = seeded();
+    let visible = site.snapshot();
+    let ours = rename(&visible, TABLE, 1, "ours");
+    site.blue(vec![ours]);
+    // Another site wrote the same cell without having seen ours, and earlier.
+    let mut theirs = (*site.transaction(vec![rename(&visible, TABLE, 1, "theirs")])).clone();
+    theirs.origin = gemini_shadow_ops::SiteId(2);
+    theirs.statements = vec![visible.frontier().clone()];
+    theirs.stamp.hlc.micros -= 2;
+    theirs.stamp.site = theirs.origin;
+    drop(visible);
+    let theirs = Arc::new(theirs);
+    let dot = gemini_shadow_ops::Dot { site: theirs.origin, n: 1 };
+    let received = gemini_engine::Record::Blue { dot, transaction: theirs.clone(), local: false };
+    site.engine.append(received).expect("append");
+    site.engine.admit_blue(dot, &theirs).expect("admit");
+    assert!(site.engine.reader().conflicts().is_empty(), "not before it is durable");
+    site.sync();
+    let lost = |site: &Site| {
+        let all = site.engine.reader().conflicts();
+        all.into_iter().map(|c| (c.by, c.displaced.lost)).collect::<Vec<_>>()
+    };
+    let expected = [(gemini_shadow_ops::TxnId::Blue(dot), Value::Text("theirs".into()))];
+    assert_eq!(lost(&site), expected);
+    let mut site = site.reopen(options()).expect("reopen");
+    assert_eq!(lost(&site), expected, "replayed");
+    site.checkpoint();
+    let site = site.reopen(options()).expect("reopen");
+    assert_eq!(lost(&site), expected, "from the store");
+}
+
+#[test]
+fn a_snapshot_that_holds_too_much_is_ended_with_an_error() {
+    let small = gemini_engine::Options { memory: 20_000, ..options() };
+    let mut site = Site::open(small, gemini_engine::MemDisk::new(), Arc::new(MemStore::new())).expect("open");
+    site.ddl(SchemaChange::CreateTable(table(TABLE, 2)));
+    site.blue((0..50).map(|id| insert(TABLE, id, "first")).collect());
+    site.sync();
+    let held = site.snapshot();
+    assert!(held.get(TABLE, &pk(1)).is_ok());
+    let mut round = 0;
+    while held.get(TABLE, &pk(1)).is_ok() {
+        round += 1;
+        assert!(round < 100, "memory is bounded");
+        let visible = site.snapshot();
+        let ops = (0..50).map(|id| rename(&visible, TABLE, id, &format!("again {round}"))).collect();
+        drop(visible);
+        site.blue(ops);
+        site.blue((0..50).map(|id| insert(TABLE, 1000 * round + id, "new")).collect());
+        site.sync();
+        site.fold_all();
+    }
+    assert_eq!(held.get(TABLE, &pk(1)), Err(gemini_engine::Error::SnapshotTooOld));
+    site.fold_all();
+    assert!(!site.engine.pressure().over);
+    let row = site.snapshot().get(TABLE, &pk(1)).expect("get").map(|row| row[1].clone());
+    assert_eq!(row, Some(Value::Text(format!("again {round}").as_str().into())));
+}

@@ -1,7 +1,7 @@
 //! The store on disk: sled 0.34.7, one tree.
 //!
 //! sled is beta by its own word: abrupt stops have damaged its files, and damaged files have made it panic. So nothing
-//! here is trusted: opening runs behind a guard that turns a panic into an error, a folder that does not open is moved
+//! here is trusted: everything runs behind a guard that turns a panic into an error, a folder that does not open is moved
 //! aside and an empty one made (the engine then rebuilds it from the log), and a checkpoint counts only when its
 //! manifest, written after a flush, is found.
 
@@ -81,6 +81,16 @@ impl SledStore {
     }
 }
 
+/// Runs an operation of sled's; a panic in it, as damaged files can cause, becomes an error that names the remedy.
+fn guarded<T>(operation: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(operation)).unwrap_or_else(|_| {
+        Err(Error::store(
+            "sled panicked: the store is damaged. Stop the site, remove its store folder, and start it: the store is \
+             built again from the log",
+        ))
+    })
+}
+
 fn failed(error: sled::Error) -> Error {
     match error {
         sled::Error::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => Error::Full,
@@ -90,24 +100,26 @@ fn failed(error: sled::Error) -> Error {
 
 impl Store for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.db.get(key).map_err(failed)?.map(|value| value.to_vec()))
+        guarded(|| Ok(self.db.get(key).map_err(failed)?.map(|value| value.to_vec())))
     }
 
     fn range(&self, span: &Span, reverse: bool, limit: usize) -> Result<Vec<Pair>, Error> {
         if span.is_empty() {
             return Ok(Vec::new());
         }
-        let from = Bound::Included(span.from.as_slice());
-        let to = span.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let pairs = self.db.range::<&[u8], _>((from, to));
-        let copy = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
-            pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(failed)
-        };
-        if reverse {
-            pairs.rev().take(limit).map(copy).collect()
-        } else {
-            pairs.take(limit).map(copy).collect()
-        }
+        guarded(|| {
+            let from = Bound::Included(span.from.as_slice());
+            let to = span.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let pairs = self.db.range::<&[u8], _>((from, to));
+            let copy = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
+                pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(failed)
+            };
+            if reverse {
+                pairs.rev().take(limit).map(copy).collect()
+            } else {
+                pairs.take(limit).map(copy).collect()
+            }
+        })
     }
 
     fn apply(&self, changes: Changes) -> Result<(), Error> {
@@ -118,11 +130,11 @@ impl Store for SledStore {
                 Change::Remove { key } => batch.remove(key),
             }
         }
-        self.db.apply_batch(batch).map_err(failed)
+        guarded(|| self.db.apply_batch(batch).map_err(failed))
     }
 
     fn flush(&self) -> Result<(), Error> {
-        self.db.flush().map(|_| ()).map_err(failed)
+        guarded(|| self.db.flush().map(|_| ()).map_err(failed))
     }
 
     fn size(&self) -> Result<u64, Error> {

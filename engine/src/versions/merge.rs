@@ -158,10 +158,10 @@ mod tests {
     #[test]
     fn memory_hides_the_store_in_both_directions() {
         let key = |n: u8| Key([n].into());
-        // A fixed scatter over 40 keys: some only in memory, some only below, some hidden.
+        // A fixed scatter over 36 keys: some only in memory, some only below, some hidden.
         let mut two = Two { memory: BTreeMap::new(), store: BTreeMap::new(), complete: false };
         let mut expected = BTreeMap::new();
-        for n in 0..40u8 {
+        for n in 0..36u8 {
             match n * 7 % 5 {
                 0 => drop(two.store.insert(key(n), Some(u32::from(n)))),
                 1 => drop(two.memory.insert(key(n), Some(u32::from(n)))),

@@ -37,7 +37,7 @@ use crate::Seq;
 pub(crate) const BATCH: usize = 1024;
 
 /// The most changes that a map remembers one by one for validation of ranges.
-const REMEMBERED: usize = 65_536;
+const REMEMBERED: usize = 16_384;
 
 /// The tables of one schema version.
 #[derive(Debug, Default)]
@@ -167,8 +167,10 @@ impl Entries {
 /// What changed in a map, and when: as far back as `since`.
 #[derive(Debug, Default)]
 pub(crate) struct Changed {
-    /// Changes up to here are forgotten.
+    /// Chains remember their changes from here on.
     pub(crate) since: Seq,
+    /// The list holds all changes from here on.
+    listed_since: Seq,
     /// The last one of all.
     pub(crate) last: Seq,
     /// One by one, oldest first.
@@ -181,7 +183,7 @@ impl Changed {
         if self.list.len() >= REMEMBERED
             && let Some((dropped, _)) = self.list.pop_front()
         {
-            self.since = self.since.max(dropped);
+            self.listed_since = self.listed_since.max(dropped);
         }
         self.list.push_back((seq, key.clone()));
     }
@@ -199,7 +201,7 @@ impl Changed {
 
     /// Changes after `seq`, newest first; None if they are not all remembered.
     pub(crate) fn after(&self, seq: Seq) -> Option<impl Iterator<Item = &(Seq, Key)>> {
-        if seq < self.since {
+        if seq < self.since.max(self.listed_since) {
             return None;
         }
         Some(self.list.iter().rev().take_while(move |(at, _)| *at > seq))
