@@ -5,6 +5,8 @@ pub mod clock;
 pub mod quic;
 pub mod replica;
 pub mod routes;
+#[cfg(test)]
+mod script;
 pub mod sequencer;
 #[cfg(test)]
 mod simulation;

@@ -175,6 +175,7 @@ impl Causal {
                 }
             }
             FetchReply::Red { first, entries } => {
+                super::in_range(first, entries.len())?;
                 for (r, entry) in (first..).zip(entries) {
                     if self.ordered(now, r, entry.clone(), shelf, out) {
                         decided.push((r, entry));

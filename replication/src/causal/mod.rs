@@ -225,44 +225,67 @@ impl Causal {
         if origin == self.me {
             return Ok(());
         }
-        let Some(state) = self.origins.get_mut(&origin) else {
+        if !self.origins.contains_key(&origin) {
             return Err(format!("transactions of site {origin}, which is not a member"));
-        };
-        let mut grown = false;
+        }
+        in_range(first, transactions.len())?;
         for (n, t) in (first..).zip(transactions) {
             let dot = Dot { site: origin, n };
             plausible(dot, &t)?;
             let next = self.logged.blue(origin) + 1;
-            if n > next {
-                if state.stash.len() < STASH
-                    || state.stash.last_key_value().is_some_and(|(last, _)| n < *last)
-                {
-                    state.stash.insert(n, t);
-                }
+            if n == next {
+                self.log(now, dot, t, shelf, out);
+                self.unstash(now, origin, shelf, out);
+            } else if n > next
+                && let Some(state) = self.origins.get_mut(&origin)
+            {
+                state.stash.insert(n, t);
                 if state.stash.len() > STASH {
                     state.stash.pop_last();
                 }
-            } else if n == next {
-                log(&mut self.logged, state, dot, t, out);
-                grown = true;
             }
-            while let Some(entry) = state.stash.first_entry() {
-                let (n, next) = (*entry.key(), self.logged.blue(origin) + 1);
-                if n > next {
-                    break;
-                }
-                let t = entry.remove();
-                if n == next {
-                    log(&mut self.logged, state, Dot { site: origin, n }, t, out);
-                    grown = true;
-                }
-            }
-        }
-        if grown {
-            state.gap.progress(now);
-            self.advance(shelf, out);
         }
         Ok(())
+    }
+
+    /// What was kept beyond a gap that has closed.
+    fn unstash(&mut self, now: u64, origin: SiteId, shelf: &dyn Shelf, out: &mut Vec<Output>) {
+        while let Some(stashed) = self.origins.get_mut(&origin).and_then(|state| state.stash.first_entry()) {
+            let (n, next) = (*stashed.key(), self.logged.blue(origin) + 1);
+            if n > next {
+                break;
+            }
+            let t = stashed.remove();
+            if n == next {
+                self.log(now, Dot { site: origin, n }, t, shelf, out);
+            }
+        }
+    }
+
+    /// Logs one transaction, next in its origin's order, and goes on with what has waited for it.
+    fn log(
+        &mut self,
+        now: u64,
+        dot: Dot,
+        t: Arc<ShadowTransaction>,
+        shelf: &dyn Shelf,
+        out: &mut Vec<Output>,
+    ) {
+        self.logged.set_blue(dot.site, dot.n);
+        if let Some(origin) = self.origins.get_mut(&dot.site) {
+            origin.gap.progress(now);
+            // The shelf has it only once this output has been carried out.
+            if self.held.blue(dot.site) + 1 == dot.n {
+                origin.next_held = Some((dot.n, t.deps.clone()));
+            }
+            if self.applied.blue(dot.site) + 1 == dot.n {
+                origin.next_applied = Some((dot.n, t.clone()));
+            } else if origin.waiting.len() < WAITING && t.ops.len() <= WAITING_OPS {
+                origin.waiting.insert(dot.n, t.clone());
+            }
+        }
+        out.push(Output::Log { dot, transaction: t });
+        self.advance(shelf, out);
     }
 
     /// Moves `held` and `applied` as far as they go.
@@ -299,19 +322,12 @@ impl Causal {
     }
 }
 
-/// Puts one transaction into the log, next in its origin's order.
-fn log(
-    logged: &mut Frontier,
-    origin: &mut Origin,
-    dot: Dot,
-    t: Arc<ShadowTransaction>,
-    out: &mut Vec<Output>,
-) {
-    logged.set_blue(dot.site, dot.n);
-    if origin.waiting.len() < WAITING && t.ops.len() <= WAITING_OPS {
-        origin.waiting.insert(dot.n, t.clone());
+/// Numbers of peers are not trusted to be small.
+fn in_range(first: u64, count: usize) -> Result<(), String> {
+    if first == 0 || first.saturating_add(count as u64) > 1 << 60 {
+        return Err(format!("numbers {first} and on are out of range"));
     }
-    out.push(Output::Log { dot, transaction: t });
+    Ok(())
 }
 
 /// A transaction that names itself wrongly, or depends on itself, would never be admitted.

@@ -215,8 +215,9 @@ impl Causal {
         }
     }
 
-    /// Streams that stand still start again, acknowledgements owed go out, gaps are fetched.
+    /// What could not be read back before is tried again, streams that stand still start again, acknowledgements owed go out, gaps are fetched.
     pub fn tick(&mut self, now: u64, shelf: &dyn Shelf, out: &mut Vec<Output>) {
+        self.advance(shelf, out);
         let (me, resend) = (self.me, self.timing.resend);
         let peers: Vec<SiteId> = self.peers.keys().copied().collect();
         for to in peers {

@@ -64,7 +64,7 @@ use proposals::Proposals;
 use records::Record;
 pub use records::SequencerRecovery;
 #[cfg(test)]
-pub use records::entries_written;
+pub use records::{describe, entries_written};
 use storage::{Body, Hard, Storage, body};
 
 type Node = RawNode<Storage>;
@@ -77,7 +77,7 @@ const RANK_TICKS: usize = 4;
 const HAND_OVER_TICKS: u64 = 20;
 
 /// Entries whose bodies are kept in memory although they are applied: for followers a little behind.
-const KEEP_BODIES: u64 = 4096;
+const KEEP_BODIES: u64 = if cfg!(test) { 8 } else { 4096 };
 
 /// Bytes of one append, and appends under way to one follower.
 const APPEND_BYTES: u64 = 256 << 10;
@@ -159,8 +159,8 @@ pub struct Sequencer {
     /// Records output so far, and how many of them are on disk.
     appended: u64,
     synced: u64,
-    /// Decoded entries that are not committed yet, by (index, term).
-    decoded: BTreeMap<(u64, u64), Arc<Entry>>,
+    /// Entries read and not committed yet, by (index, term), with the bytes that they were read from.
+    decoded: BTreeMap<(u64, u64), (Bytes, Arc<Entry>)>,
     /// The last red index handed out.
     handed: u64,
     /// The commit of the last record on disk, as a red index; and that of the records output.
@@ -384,12 +384,16 @@ impl Sequencer {
         }
     }
 
-    /// Gives an entry to raft, as its leader.
-    fn offer(&mut self, entry: &Entry) -> bool {
-        match postcard::to_allocvec(entry) {
-            Ok(bytes) => self.node.propose(Vec::new(), bytes).is_ok(),
-            Err(_) => false,
+    /// Gives an entry to raft, as its leader. False: it was not taken.
+    fn offer(&mut self, entry: &Arc<Entry>) -> bool {
+        let Ok(bytes) = postcard::to_allocvec(&**entry) else { return false };
+        let (index, term) = (self.node.raft.raft_log.last_index() + 1, self.node.raft.term);
+        if self.node.propose(Vec::new(), bytes.clone()).is_err() {
+            return false;
         }
+        self.decoded.insert((index, term), (Bytes::from(bytes), entry.clone()));
+        self.proposals.place(entry, index);
+        true
     }
 
     fn persist(&mut self, record: &Record, out: &mut Vec<Event>) {
@@ -511,16 +515,15 @@ impl Sequencer {
 
     /// The entry at an index, read once.
     fn decoded(&mut self, index: u64, term: u64, bytes: &Bytes) -> Result<Arc<Entry>, String> {
-        if let Some(entry) = self.decoded.get(&(index, term)) {
-            return Ok(entry.clone());
+        match self.decoded.get(&(index, term)) {
+            // A well-behaved peer never gives other bytes for the same place and term.
+            Some((known, entry)) if known == bytes => Ok(entry.clone()),
+            _ => {
+                let entry = decode(bytes)?;
+                self.decoded.insert((index, term), (bytes.clone(), entry.clone()));
+                Ok(entry)
+            }
         }
-        let entry = decode(bytes)?;
-        self.remember(index, term, entry.clone());
-        Ok(entry)
-    }
-
-    fn remember(&mut self, index: u64, term: u64, entry: Arc<Entry>) {
-        self.decoded.insert((index, term), entry);
     }
 
     /// Forgets what was read of an append and then not taken.

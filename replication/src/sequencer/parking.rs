@@ -140,9 +140,12 @@ impl Sequencer {
     fn write(&mut self, mut append: Parked, first: bool, out: &mut Vec<Event>) -> Option<Parked> {
         let Parked { from, term, index, commit, log_term, .. } = append;
         let mut keep = append.entries.len();
+        // What our log has already was read when it came. From the first difference on, all is new.
+        let mut known = true;
         for (i, e) in append.entries.iter().enumerate() {
             let at = index + 1 + i as u64;
-            if e.body.0.is_empty() || self.node.raft.raft_log.term(at).is_ok_and(|known| known == e.term) {
+            known &= self.node.raft.raft_log.term(at).is_ok_and(|term| term == e.term);
+            if known || e.body.0.is_empty() {
                 continue;
             }
             let entry: Arc<Entry> = match self.decoded(at, e.term, &e.body.0) {

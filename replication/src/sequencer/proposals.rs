@@ -311,18 +311,14 @@ impl Sequencer {
 
     /// Gives an entry to raft if what it depends on is held and known. False: not now.
     fn try_order(&mut self, from: SiteId, entry: &Arc<Entry>, out: &mut Vec<Event>) -> bool {
-        let log = &self.node.raft.raft_log;
         let known = self.red_in_log();
         let ready = match &**entry {
             Entry::Transaction(t) => held(entry, &self.held) && t.transaction.deps.red <= known,
             Entry::Void(_) => true,
         };
-        let index = log.last_index() + 1;
         if !ready || self.node.raft.lead_transferee.is_some() || !self.offer(entry) {
             return false;
         }
-        self.remember(index, self.node.raft.term, entry.clone());
-        self.proposals.place(entry, index);
         let term = self.node.raft.term;
         self.reply(from, entry, Answer::Accepted { term }, out);
         true

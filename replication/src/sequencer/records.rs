@@ -66,8 +66,8 @@ impl SequencerRecovery {
     pub fn record(&mut self, body: &[u8]) -> Result<(), ReplicaError> {
         match Record::decode(body)? {
             Record::Entries { first, entries } => {
-                for (index, entry) in (first..).zip(&entries) {
-                    readable(index, &Body::from(entry))?;
+                for (i, entry) in entries.iter().enumerate() {
+                    readable(first.saturating_add(i as u64), &Body::from(entry))?;
                 }
                 let slots: Vec<(u64, Body)> = entries.iter().map(|e| (e.term, Body::from(e))).collect();
                 if self.gap.is_none() {
@@ -79,6 +79,9 @@ impl SequencerRecovery {
             Record::Closed(id) => _ = self.open.remove(&id),
             Record::Whole { hard, base, slots, open } => {
                 let mut storage = Storage::new(base, hard);
+                if base.index >= 1 << 60 {
+                    return Err(ReplicaError::Record(format!("index {} is out of range", base.index)));
+                }
                 for (index, (_, body)) in (base.index + 1..).zip(&slots) {
                     readable(index, body)?;
                 }
@@ -105,6 +108,26 @@ impl SequencerRecovery {
     /// (last index, term, vote), for checks of what is on disk.
     pub fn on_disk(&self) -> (u64, u64, u64) {
         (self.storage.last_index(), self.storage.hard.term, self.storage.hard.vote)
+    }
+}
+
+/// A record as a line of text.
+#[cfg(test)]
+pub fn describe(record: &[u8]) -> String {
+    use crate::wire::Short;
+    match Record::decode(record) {
+        Ok(Record::Entries { first, entries }) => {
+            let name = |e: &LogEntry| match postcard::from_bytes::<Entry>(&e.body.0) {
+                Ok(entry) => format!("{}@{}", Short(&entry), e.term),
+                Err(_) => format!("-@{}", e.term),
+            };
+            format!("entries {first}.. [{}]", entries.iter().map(name).collect::<Vec<_>>().join(" "))
+        }
+        Ok(Record::Hard(Hard { term, vote, commit })) => format!("term {term} vote {vote} commit {commit}"),
+        Ok(Record::Open(id)) => format!("open {id}"),
+        Ok(Record::Closed(id)) => format!("closed {id}"),
+        Ok(Record::Whole { .. }) => "whole".into(),
+        Err(error) => error.to_string(),
     }
 }
 

@@ -158,7 +158,7 @@ impl Storage {
         first: u64,
         entries: impl IntoIterator<Item = (u64, Body)>,
     ) -> Result<(), String> {
-        if first <= self.base.index || first > self.last_index() + 1 {
+        if first <= self.base.index || first > self.last_index().saturating_add(1) {
             return Err(format!(
                 "entries at {first} do not follow {}..{}",
                 self.base.index,

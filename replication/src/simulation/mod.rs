@@ -5,7 +5,7 @@
 //! left open, leadership is where it belongs). A failing run prints its seed; `simulate(seed, plan)` repeats it byte for byte.
 
 mod checks;
-mod site;
+pub mod site;
 mod world;
 
 use checks::Checks;

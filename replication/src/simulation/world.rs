@@ -43,6 +43,7 @@ enum Event {
     Heal(u16, u16),
     Fault,
     Load(u16),
+    Checkpoint(u16),
 }
 
 const MS: u64 = 1_000;
@@ -130,6 +131,7 @@ impl World {
         for site in 0..self.plan.sites {
             self.open(site);
             self.after(500 * MS, Event::Load(site));
+            self.after(2 * SECOND, Event::Checkpoint(site));
         }
         if !self.plan.calm && self.plan.sites > 1 {
             self.after(3 * SECOND, Event::Fault);
@@ -205,6 +207,14 @@ impl World {
             Event::Heal(a, b) => self.link(a, b, Link::Up),
             Event::Fault => self.fault(),
             Event::Load(site) => self.load(site),
+            Event::Checkpoint(site) => {
+                self.step(site, |site, _, _| {
+                    let whole = site.replica.compact(&site.maps);
+                    site.log.push(Record::Sequencer(whole));
+                });
+                let pause = 500 * MS + self.random(3 * SECOND);
+                self.after(pause, Event::Checkpoint(site));
+            }
             Event::Tick(..) | Event::Synced(..) => {}
         }
     }

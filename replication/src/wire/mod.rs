@@ -19,6 +19,7 @@
 //! 5. Nothing here says that a message is *true*: [`crate::sequencer`] and [`crate::causal`] check what they are told
 //!    before they believe it.
 
+mod display;
 mod frame;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ use std::sync::Arc;
 use gemini_shadow_ops::{Entry, EntryId, Frontier, Hlc, ShadowTransaction, SiteId};
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+pub(crate) use display::Short;
 pub use frame::{Blob, HEADER, Header, MAX_FRAME, MAX_TRANSACTION, WireError};
 
 /// The version of everything in this module. Peers of another version are refused at the first frame.

@@ -1,1 +1,216 @@
+//! Golden bytes of every kind of message, and bytes that are not messages.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gemini_shadow_ops::{
+    Dot, Entry, EntryId, Footprint, Frontier, Hlc, RedTransaction, ShadowTransaction, SiteId, Stamp, TxnId,
+};
+use proptest::prelude::*;
+
+use super::*;
+
+fn frontier() -> Frontier {
+    let mut f = Frontier::default();
+    f.red = 7;
+    f.add(TxnId::Blue(Dot { site: SiteId(1), n: 300 }));
+    f
+}
+
+fn transaction() -> Arc<ShadowTransaction> {
+    Arc::new(ShadowTransaction {
+        origin: SiteId(1),
+        statements: vec![frontier()],
+        deps: frontier(),
+        stamp: Stamp { hlc: Hlc { micros: 1_000_000, count: 2 }, site: SiteId(1) },
+        schema_version: 4,
+        ops: Vec::new(),
+    })
+}
+
+fn entry() -> Arc<Entry> {
+    let id = EntryId { site: SiteId(1), start: 2, counter: 3 };
+    let (transaction, footprint) = (transaction(), Footprint::default());
+    Arc::new(Entry::Transaction(RedTransaction {
+        id,
+        transaction,
+        footprint,
+        slacks: Vec::new(),
+        tables: Vec::new(),
+    }))
+}
+
+fn acks() -> Acks {
+    Acks { durable: frontier(), applied: Frontier::default(), ordered: 6 }
+}
+
+fn samples() -> Vec<(&'static str, PeerMessage)> {
+    let raft = PeerMessage::Sequencer;
+    let id = EntryId { site: SiteId(1), start: 2, counter: 3 };
+    let clock = Reading { epoch: 0, hlc: Hlc { micros: 1_000_000, count: 2 } };
+    let log_entry = LogEntry { term: 2, body: Blob(Bytes::from_static(b"abc")) };
+    let hello = Hello {
+        cluster: 0x0102_0304,
+        protocol: PROTOCOL,
+        site: SiteId(1),
+        incarnation: 9,
+        schema_version: 4,
+        heard: true,
+        own: Tail { count: 300, hash: 5 },
+        yours: Tail::default(),
+        acks: acks(),
+        clock,
+    };
+    let heartbeat = Heartbeat {
+        clock,
+        acks: acks(),
+        reach: vec![(SiteId(2), 1)],
+        schema_version: 4,
+        leader: Some((SiteId(0), 3)),
+    };
+    let relay = Relay {
+        from: SiteId(0),
+        to: SiteId(2),
+        hops: 1,
+        kind: 3,
+        body: PeerMessage::Acks(acks()).body().expect("fits"),
+    };
+    let vote = RaftMessage::Vote {
+        pre: true,
+        term: 3,
+        index: 5,
+        log_term: 2,
+        commit: 4,
+        commit_term: 2,
+        transfer: false,
+    };
+    vec![
+        ("hello", PeerMessage::Hello(hello)),
+        (
+            "blue",
+            PeerMessage::Blue(Blue { origin: SiteId(1), first: 300, transactions: vec![transaction()] }),
+        ),
+        ("acks", PeerMessage::Acks(acks())),
+        ("fetch blue", PeerMessage::Fetch(Fetch::Blue { origin: SiteId(1), from: 3, upto: 9 })),
+        ("fetch red", PeerMessage::Fetch(Fetch::Red { from: 3, upto: 9 })),
+        (
+            "reply blue",
+            PeerMessage::FetchReply(FetchReply::Blue(Blue {
+                origin: SiteId(1),
+                first: 3,
+                transactions: vec![],
+            })),
+        ),
+        (
+            "reply red",
+            PeerMessage::FetchReply(FetchReply::Red { first: 3, entries: vec![Arc::new(Entry::Void(id))] }),
+        ),
+        (
+            "append",
+            raft(RaftMessage::Append { term: 2, index: 4, log_term: 1, commit: 3, entries: vec![log_entry] }),
+        ),
+        (
+            "append reply",
+            raft(RaftMessage::AppendReply {
+                term: 2,
+                index: 4,
+                commit: 3,
+                rejected: Some(Rejected { hint: 2, hint_term: 1 }),
+            }),
+        ),
+        ("vote", raft(vote)),
+        (
+            "vote reply",
+            raft(RaftMessage::VoteReply { pre: false, term: 3, granted: true, commit: 4, commit_term: 2 }),
+        ),
+        ("raft heartbeat", raft(RaftMessage::Heartbeat { term: 2, commit: 3 })),
+        ("raft heartbeat reply", raft(RaftMessage::HeartbeatReply { term: 2, commit: 3 })),
+        ("timeout now", raft(RaftMessage::TimeoutNow { term: 2 })),
+        ("propose", PeerMessage::Propose(Propose { entry: entry() })),
+        (
+            "accepted",
+            PeerMessage::Proposal(Proposal { id, void: false, answer: Answer::Accepted { term: 2 } }),
+        ),
+        (
+            "not leader",
+            PeerMessage::Proposal(Proposal {
+                id,
+                void: true,
+                answer: Answer::NotLeader { leader: Some(SiteId(0)) },
+            }),
+        ),
+        (
+            "refused",
+            PeerMessage::Proposal(Proposal {
+                id,
+                void: false,
+                answer: Answer::Refused { reason: "no".into() },
+            }),
+        ),
+        ("relay", PeerMessage::Relay(relay)),
+        ("heartbeat", PeerMessage::Heartbeat(heartbeat)),
+    ]
+}
+
+/// A layout is fixed once it has been released: a difference here is a new format or a new kind.
+#[test]
+fn golden_bytes() {
+    let mut text = String::new();
+    for (name, message) in samples() {
+        let frame = message.encode().expect("fits");
+        let hex: String = frame.iter().map(|b| format!("{b:02x}")).collect();
+        text += &format!("{name}: {message}\n  {}\n  {}\n", &hex[..2 * HEADER], &hex[2 * HEADER..]);
+        assert_eq!(PeerMessage::decode(&frame), Ok(message), "{name}");
+    }
+    crate::script::golden("wire", &text);
+}
+
+#[test]
+fn damage_is_named() {
+    let frame = PeerMessage::Acks(acks()).encode().expect("fits");
+    let with = |at: usize, byte: u8| {
+        let mut f = frame.clone();
+        f[at] = byte;
+        PeerMessage::decode(&f)
+    };
+    assert_eq!(with(0, 2), Err(WireError::Format(2)));
+    assert_eq!(with(4, 255), Err(WireError::TooLong(0xff00_0000 + frame.len() - HEADER)));
+    assert_eq!(with(9, 200), Err(WireError::Kind(200)));
+    assert_eq!(with(9, 2), Err(WireError::Checksum(2)));
+    assert_eq!(with(HEADER, 77), Err(WireError::Checksum(3)));
+    assert!(matches!(PeerMessage::decode(&frame[..frame.len() - 1]), Err(WireError::Length { .. })));
+    assert!(matches!(PeerMessage::decode(&frame[..4]), Err(WireError::Length { .. })));
+    let relay = samples().into_iter().find(|(name, _)| *name == "relay").expect("a sample").1;
+    let body = relay.body().expect("fits");
+    assert_eq!(PeerMessage::relayed(relay.kind(), &body.0), Err(WireError::Nested));
+}
+
+#[test]
+fn a_length_does_not_allocate() {
+    // A body that claims a hundred million entries in five bytes.
+    let mut body = vec![1, 0];
+    body.extend([0xff, 0xff, 0xff, 0x7f]);
+    assert!(matches!(PeerMessage::relayed(2, &body), Err(WireError::Body { kind: 2, .. })));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_decode_or_are_refused(kind in 0u8..12, body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = PeerMessage::relayed(kind, &body);
+        let _ = PeerMessage::decode(&body);
+    }
+
+    #[test]
+    fn any_change_of_a_frame_is_noticed_or_harmless(pick in 0usize..20, at in any::<usize>(), byte in any::<u8>()) {
+        let samples = samples();
+        let message = &samples[pick % samples.len()].1;
+        let mut frame = message.encode().expect("fits");
+        let at = at % frame.len();
+        let same = frame[at] == byte;
+        frame[at] = byte;
+        let decoded = PeerMessage::decode(&frame);
+        prop_assert_eq!(same, decoded.as_ref() == Ok(message));
+        // Without the checksum, bytes still decode or are refused.
+        let _ = PeerMessage::relayed(message.kind(), &frame[HEADER..]);
+    }
+}
