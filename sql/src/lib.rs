@@ -1,7 +1,11 @@
 //! SQL.
 
+pub mod catalog;
+pub mod copy;
+pub mod ddl;
 pub mod host;
 pub mod parse;
+pub mod session;
 
 pub mod error;
 pub mod expr;
