@@ -100,7 +100,7 @@ pub struct Index {
     pub columns: Vec<IndexColumn>,
     pub unique: bool,
     pub nulls_not_distinct: bool,
-    /// Set when it backs a PRIMARY KEY or UNIQUE constraint rather than CREATE [UNIQUE] INDEX.
+    /// Set when it backs a PRIMARY KEY or UNIQUE constraint rather than CREATE INDEX.
     pub constraint: Option<ConstraintId>,
 }
 

@@ -33,7 +33,15 @@ impl Display for Shown<'_> {
                 Some(d) => f.write_str(&d.to_plain_string()),
                 None => f.write_str("NaN"),
             },
-            Value::Text(t) => write!(f, "'{}'", t.replace('\'', "''").escape_debug()),
+            Value::Text(t) => {
+                f.write_char('\'')?;
+                t.chars().try_for_each(|c| match c {
+                    '\'' => f.write_str("''"),
+                    c if c.is_control() => write!(f, "{}", c.escape_default()),
+                    c => f.write_char(c),
+                })?;
+                f.write_char('\'')
+            }
             Value::Bytea(b) => {
                 f.write_str("\\x")?;
                 hex(f, b)

@@ -24,7 +24,7 @@
 //!
 //! A second copy of an entry whose id has left the window is refused by rule 2: its base is older still.
 //!
-//! The window's state is its list of [`Recent`] entries; the indexes over it are rebuilt when it is read from a checkpoint.
+//! The window's state is its list of recent entries; the indexes over it are rebuilt when it is read from a checkpoint.
 
 use std::collections::VecDeque;
 

@@ -4,6 +4,8 @@
 //! part of the earlier ones, under every row rule, with stamps that favour early and late writers, in every delivery order.
 //! `clusters` is a property test: three sites, blue and red effects, deletes, re-inserts, a change of the row rule in between.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use std::collections::BTreeMap;

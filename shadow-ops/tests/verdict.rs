@@ -1,5 +1,7 @@
 //! Certification against an oracle that remembers everything and compares item with item; footprints that meet.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -282,7 +284,7 @@ fn footprints_escalate() {
     let ops: Vec<DraftOp> = (0..5_000).map(|n| insert(&t.table, &row(&[n]))).collect();
     let footprint = classify(&schema, &draft(ops)).footprint;
     let whole = Item::Table { table: TableId(10) };
-    assert_eq!(footprint.writes, [whole.clone()]);
+    assert_eq!(footprint.writes, std::slice::from_ref(&whole));
     assert!(footprint.reads.contains(&Read { statement: 0, item: whole }));
     assert!(footprint.reads.len() <= 2);
 }

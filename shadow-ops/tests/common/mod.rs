@@ -1,5 +1,5 @@
 //! Small schemas and drafts for tests.
-#![allow(dead_code)] // each test file uses its own part
+#![allow(dead_code, clippy::unwrap_used)] // test helpers: each file uses its own part
 
 use std::sync::Arc;
 
