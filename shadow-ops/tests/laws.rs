@@ -60,7 +60,7 @@ fn generate(table: &Table, rows: &Rows, action: u8, key: i32, n: i32) -> Option<
     let at = primary_key(table, &fresh);
     let state = rows.get(&at).filter(|s| s.is_live(table));
     let Some(state) = state else {
-        return (action == 0).then(|| Op::Insert { table: table.id, key: at, values: fresh });
+        return (action == 0).then_some(Op::Insert { table: table.id, key: at, values: fresh });
     };
     let of = state.live(table);
     let cell = |column: u16, write| (ColumnId(column), write);

@@ -223,12 +223,10 @@ impl<'a> Derivation<'a> {
     fn schema_change(&mut self, statement: u16, change: &SchemaChange) {
         self.read(statement, Item::Catalogue);
         self.write(Item::Catalogue);
+        if let Some(table) = change.table().filter(|_| self.judges_rows(change)) {
+            self.read(statement, Item::Table { table });
+        }
         match change {
-            // What existing rows were checked against.
-            SchemaChange::AddIndex { table, .. }
-            | SchemaChange::AddCheck { table, .. }
-            | SchemaChange::AlterColumn { table, .. }
-            | SchemaChange::AddColumn { table, .. } => self.read(statement, Item::Table { table: *table }),
             SchemaChange::AddForeignKey { table, foreign_key } => {
                 self.read(statement, Item::Table { table: *table });
                 self.read(statement, Item::Table { table: foreign_key.parent });
@@ -251,6 +249,28 @@ impl<'a> Derivation<'a> {
                 self.write(Item::Sequence { sequence: *sequence });
             }
             _ => {}
+        }
+    }
+
+    /// Whether the generator found that the rows there are allow the change.
+    fn judges_rows(&self, change: &SchemaChange) -> bool {
+        match change {
+            SchemaChange::AddCheck { .. } => true,
+            SchemaChange::AddIndex { index, .. } => index.unique,
+            SchemaChange::AddColumn { column, .. } => {
+                column.generated.is_some()
+                    || column.minting.is_some()
+                    || (column.not_null && matches!(column.missing, Value::Null))
+            }
+            SchemaChange::AlterColumn { table, column } => {
+                let old = self.scope.schema.table(*table).and_then(|t| t.column(column.id));
+                old.is_none_or(|old| {
+                    (column.not_null && !old.not_null)
+                        || column.generated != old.generated
+                        || column.minting != old.minting
+                })
+            }
+            _ => false,
         }
     }
 
