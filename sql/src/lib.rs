@@ -15,5 +15,6 @@ pub use error::{Result, SqlError};
 
 pub mod bind;
 pub mod exec;
+pub mod pg;
 pub mod plan;
 pub mod txn;

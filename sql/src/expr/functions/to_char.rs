@@ -329,7 +329,10 @@ fn print_key(key: &'static str, fill: bool, f: &Fields) -> Result<String> {
         }
         "TZM" => format!("{:02}", f.offset.unwrap_or(0).abs() / 60 % 60),
         other => {
-            return Err(SqlError::unsupported(format!("to_char pattern \"{other}\""), "Use another pattern."));
+            return Err(SqlError::unsupported(
+                format!("to_char pattern \"{other}\""),
+                "Use another pattern.",
+            ));
         }
     })
 }
