@@ -425,7 +425,7 @@ impl Transaction {
         let mut classification = gemini_shadow_ops::classify::classify(schema, draft);
         match self.options.color {
             ColorSetting::Auto => {}
-            ColorSetting::Red => classification.color = Color::Red,
+            ColorSetting::Red => classification.force_red(),
             ColorSetting::Blue if classification.color == Color::Red => {
                 let reasons: Vec<String> =
                     classification.reasons.iter().map(|r| crate::exec::color::reason(schema, r)).collect();
@@ -449,7 +449,6 @@ impl Transaction {
         timeout: Option<u64>,
     ) -> Result<Option<Submission>> {
         let forced = self.options.color == ColorSetting::Red && !self.reads.is_empty();
-        let serializable = self.options.isolation == Isolation::Serializable && !self.reads.is_empty();
         if !self.has_effects() && !forced {
             return Ok(None);
         }
@@ -460,10 +459,8 @@ impl Transaction {
             (None, None) => host.snapshot().schema().clone(),
         };
         let classification = self.classify(&schema, &draft)?;
-        let mut local_reads = self.local_reads(&classification.footprint.reads);
-        if serializable {
-            local_reads.extend(self.local_reads(&draft.reads));
-        }
+        // Less than certification reads: plain lww writes, deltas, max and min never conflict at home.
+        let local_reads = self.local_reads(&gemini_shadow_ops::local_items(&draft, &schema));
         Ok(Some(Submission {
             transaction: shadow_transaction(host.site(), draft),
             classification,
