@@ -5,6 +5,7 @@ pub mod copy;
 pub mod ddl;
 pub mod host;
 pub mod parse;
+pub mod pg;
 pub mod session;
 
 pub mod error;
