@@ -16,6 +16,5 @@ pub use error::{Result, SqlError};
 
 pub mod bind;
 pub mod exec;
-pub mod pg;
 pub mod plan;
 pub mod txn;
