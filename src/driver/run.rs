@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gemini_engine::{Disk, RealDisk, SledStore, Store};
 use gemini_replication::quic::{Inbox, Transport};
-use gemini_sql::host::Host;
+use gemini_sql::pg;
 use ring::rand::SystemRandom;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -61,6 +61,8 @@ pub struct Running {
     ended: oneshot::Receiver<Ended>,
     /// SQL and HTTP; ended by dropping.
     servers: JoinSet<()>,
+    /// Tells the SQL front door to send its clients away.
+    closing: watch::Sender<bool>,
     drain: Duration,
 }
 
@@ -109,9 +111,25 @@ impl Running {
             Report { name: config.name.clone(), id: config.id, names, shared, transport: transport.clone() };
         let mut servers = JoinSet::new();
         servers.spawn(http::serve(http, Arc::new(report)));
-        servers.spawn(serve_sql(sql, host.clone(), cluster.memory.connections));
+        let (closing, closed) = watch::channel(false);
+        let limits = pg::Limits { connections: cluster.memory.connections, ..pg::Limits::default() };
+        let front = pg::serve(sql, host.clone(), limits, closed);
+        servers.spawn(async move {
+            if let Err(e) = front.await {
+                tracing::error!("SQL clients can no longer connect: {e}");
+            }
+        });
         tracing::info!(site = %config.name, sql = %config.sql, http = %config.http, peer = %config.peer, "running");
-        Ok(Running { host, courier, transport, drained, ended, servers, drain: cluster.timeouts.drain })
+        Ok(Running {
+            host,
+            courier,
+            transport,
+            drained,
+            ended,
+            servers,
+            closing,
+            drain: cluster.timeouts.drain,
+        })
     }
 
     /// Resolves when the site stops by itself: always an error.
@@ -127,7 +145,7 @@ impl Running {
 
     /// Drains and leaves; what does not end within the drain time is cut off.
     pub async fn stop(mut self) -> Result<(), DriverError> {
-        self.servers.shutdown().await;
+        self.closing.send_replace(true);
         self.courier.insist(Input::Drain);
         let drained = async {
             // An error means that the site thread has ended: `ended` says how.
@@ -136,6 +154,7 @@ impl Running {
         if timeout(self.drain, drained).await.is_err() {
             tracing::warn!("not everything in flight ended within {:?}; it is cut off", self.drain);
         }
+        self.servers.shutdown().await;
         self.courier.queue.insist(Message::Stop);
         let ended = (&mut self.ended).await;
         self.transport.close().await;
@@ -189,14 +208,4 @@ fn open_store(data: &Path, cache: usize) -> Result<Arc<dyn Store>, DriverError> 
         );
     }
     Ok(Arc::new(store))
-}
-
-/// Accepts SQL connections.
-async fn serve_sql(listener: TcpListener, host: Arc<dyn Host>, connections: usize) {
-    let _ = (host, connections);
-    loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            drop(stream);
-        }
-    }
 }
