@@ -8,7 +8,9 @@
 //! views, policies …) is an empty table, not an error, because clients join them all.
 
 pub mod functions;
+mod information;
 pub mod names;
+mod relations;
 mod system;
 mod tables;
 

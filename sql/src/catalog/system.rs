@@ -1,8 +1,12 @@
-//! PostgreSQL's own objects that clients look up by number: functions named by types and casts to regproc.
+//! PostgreSQL's own objects: types, schemas, the one role and database, settings, functions named by types.
 
-/// pg_proc rows: (oid, name, arguments, result type's oid). The input, output, receive and send functions that drivers look
-/// for by way of pg_type, and functions that psql asks for by name.
-pub(super) static FUNCTIONS: &[(u32, &str)] = &[
+use gemini_shadow_ops::{DataType, Value};
+
+use super::{DATABASE, GEMINI, INFORMATION_SCHEMA, OWNER, PG_CATALOG, PUBLIC, Rows, View};
+use crate::expr::types;
+
+/// Functions that drivers look for by way of pg_type, and that casts to regproc name.
+static FUNCTIONS: &[(u32, &str)] = &[
     (31, "byteaout"),
     (33, "charout"),
     (34, "namein"),
@@ -11,8 +15,10 @@ pub(super) static FUNCTIONS: &[(u32, &str)] = &[
     (39, "int2out"),
     (42, "int4in"),
     (43, "int4out"),
+    (44, "regprocin"),
     (46, "textin"),
     (47, "textout"),
+    (109, "unknownin"),
     (200, "float4in"),
     (201, "float4out"),
     (214, "float8in"),
@@ -25,22 +31,43 @@ pub(super) static FUNCTIONS: &[(u32, &str)] = &[
     (1046, "varcharin"),
     (1084, "date_in"),
     (1150, "timestamptz_in"),
-    (1151, "timestamptz_out"),
     (1160, "interval_in"),
     (1242, "boolin"),
     (1243, "boolout"),
     (1244, "byteain"),
+    (1245, "charin"),
     (1312, "timestamp_in"),
     (1701, "numeric_in"),
     (1798, "oidin"),
+    (2218, "regclassin"),
+    (2220, "regtypein"),
+    (2298, "void_in"),
     (2400, "array_recv"),
     (2404, "int2recv"),
     (2406, "int4recv"),
     (2408, "int8recv"),
     (2412, "bytearecv"),
     (2414, "textrecv"),
+    (2418, "oidrecv"),
+    (2422, "namerecv"),
+    (2424, "float4recv"),
+    (2426, "float8recv"),
+    (2430, "bpcharrecv"),
+    (2432, "varcharrecv"),
+    (2434, "charrecv"),
+    (2436, "boolrecv"),
+    (2444, "regprocrecv"),
+    (2452, "regclassrecv"),
+    (2454, "regtyperecv"),
+    (2460, "numeric_recv"),
+    (2468, "date_recv"),
+    (2474, "timestamp_recv"),
+    (2476, "timestamptz_recv"),
+    (2478, "interval_recv"),
     (2952, "uuid_in"),
     (2961, "uuid_recv"),
+    (3120, "void_recv"),
+    (3504, "unknownrecv"),
 ];
 
 /// The oid behind a regproc's text.
@@ -50,5 +77,277 @@ pub(super) fn function_oid(name: &str) -> Option<u32> {
 
 /// A regproc's text.
 pub(super) fn function_name(oid: u32) -> Option<&'static str> {
+    if oid == 0 {
+        return Some("-");
+    }
     FUNCTIONS.iter().find(|(o, _)| *o == oid).map(|(_, name)| *name)
+}
+
+pub(super) fn text(value: &str) -> Value {
+    Value::text(value)
+}
+
+/// "char".
+pub(super) fn char(value: &str) -> Value {
+    Value::text(value)
+}
+
+fn oid(value: u32) -> Value {
+    Value::Oid(value)
+}
+
+const TRUE: Value = Value::Bool(true);
+const FALSE: Value = Value::Bool(false);
+
+/// Schemas: (oid, name).
+pub(super) const SCHEMAS: [(u32, &str); 4] = [
+    (PG_CATALOG, "pg_catalog"),
+    (PUBLIC, "public"),
+    (INFORMATION_SCHEMA, "information_schema"),
+    (GEMINI, "gemini"),
+];
+
+pub(super) fn pg_namespace(_view: &View<'_>) -> Rows {
+    SCHEMAS.iter().map(|(id, name)| vec![oid(*id), text(name), oid(OWNER), Value::Null]).collect()
+}
+
+pub(super) fn pg_type(_view: &View<'_>) -> Rows {
+    let mut rows = Vec::new();
+    for (ty, info) in types::SCALARS {
+        let kind = if matches!(ty, DataType::Void | DataType::Unknown) { "p" } else { "b" };
+        rows.push(type_row(
+            info.oid,
+            info.name,
+            info.length,
+            kind,
+            info.category,
+            info.preferred,
+            0,
+            info.array,
+        ));
+        if info.array != 0 {
+            rows.push(type_row(info.array, &format!("_{}", info.name), -1, "b", 'A', false, info.oid, 0));
+        }
+    }
+    rows
+}
+
+#[allow(clippy::too_many_arguments)] // one row of a wide table
+fn type_row(
+    id: u32,
+    name: &str,
+    length: i16,
+    kind: &str,
+    category: char,
+    preferred: bool,
+    element: u32,
+    array: u32,
+) -> Vec<Value> {
+    let by_value = (1..=8).contains(&length);
+    let align = match length {
+        1 => "c",
+        2 => "s",
+        8 | 16 => "d",
+        _ => "i",
+    };
+    let base = name.trim_start_matches('_');
+    let function = |suffix: &str, array: &str| {
+        let name = if element != 0 { array.to_string() } else { format!("{base}{suffix}") };
+        let name = match function_oid(&name) {
+            Some(oid) => return Value::Oid(oid),
+            None => name.replace(suffix, &format!("_{suffix}")),
+        };
+        Value::Oid(function_oid(&name).unwrap_or(0))
+    };
+    let collation = if matches!(category, 'S') { 100 } else { 0 };
+    vec![
+        oid(id),
+        text(name),
+        oid(PG_CATALOG),
+        oid(OWNER),
+        Value::Int2(length),
+        Value::Bool(by_value),
+        char(kind),
+        char(&category.to_string()),
+        Value::Bool(preferred),
+        TRUE,
+        char(","),
+        oid(0),
+        oid(0),
+        oid(element),
+        oid(array),
+        function("in", "array_in"),
+        function("out", "array_out"),
+        function("recv", "array_recv"),
+        oid(0),
+        oid(0),
+        oid(0),
+        oid(0),
+        char(align),
+        char(if length < 0 { "x" } else { "p" }),
+        FALSE,
+        oid(0),
+        Value::Int4(-1),
+        Value::Int4(0),
+        oid(collation),
+        Value::Null,
+        Value::Null,
+        Value::Null,
+    ]
+}
+
+pub(super) fn pg_am(_view: &View<'_>) -> Rows {
+    vec![vec![oid(2), text("heap"), oid(0), char("t")], vec![oid(403), text("btree"), oid(0), char("i")]]
+}
+
+pub(super) fn pg_database(view: &View<'_>) -> Rows {
+    vec![vec![
+        oid(DATABASE),
+        text(view.database()),
+        oid(OWNER),
+        Value::Int4(6),
+        char("c"),
+        FALSE,
+        TRUE,
+        Value::Int4(-1),
+        oid(0),
+        oid(0),
+        oid(1663),
+        text("C"),
+        text("C.UTF-8"),
+        Value::Null,
+        Value::Null,
+        Value::Null,
+    ]]
+}
+
+pub(super) fn pg_roles(view: &View<'_>) -> Rows {
+    vec![vec![
+        text(view.user()),
+        TRUE,
+        TRUE,
+        TRUE,
+        TRUE,
+        TRUE,
+        FALSE,
+        Value::Int4(-1),
+        text("********"),
+        Value::Null,
+        TRUE,
+        Value::Null,
+        oid(OWNER),
+    ]]
+}
+
+pub(super) fn pg_user(view: &View<'_>) -> Rows {
+    vec![vec![
+        text(view.user()),
+        oid(OWNER),
+        TRUE,
+        TRUE,
+        FALSE,
+        TRUE,
+        text("********"),
+        Value::Null,
+        Value::Null,
+    ]]
+}
+
+pub(super) fn pg_collation(_view: &View<'_>) -> Rows {
+    let row = |id: u32, name: &str, provider: &str, collate: Value| {
+        vec![
+            oid(id),
+            text(name),
+            oid(PG_CATALOG),
+            oid(OWNER),
+            char(provider),
+            TRUE,
+            Value::Int4(-1),
+            collate.clone(),
+            collate,
+            Value::Null,
+            Value::Null,
+        ]
+    };
+    vec![
+        row(100, "default", "d", Value::Null),
+        row(950, "C", "c", text("C")),
+        row(951, "POSIX", "c", text("POSIX")),
+    ]
+}
+
+pub(super) fn pg_proc(_view: &View<'_>) -> Rows {
+    let row = |(id, name): &(u32, &str)| {
+        let mut row = vec![Value::Null; 30];
+        row[0] = oid(*id);
+        row[1] = text(name);
+        row[2] = oid(PG_CATALOG);
+        row[3] = oid(OWNER);
+        row[4] = oid(12);
+        row[5] = Value::Float4(1.0);
+        row[6] = Value::Float4(0.0);
+        row[7] = oid(0);
+        row[8] = oid(0);
+        row[9] = char("f");
+        row[10] = FALSE;
+        row[11] = FALSE;
+        row[12] = TRUE;
+        row[13] = FALSE;
+        row[14] = char("i");
+        row[15] = char("s");
+        row[16] = Value::Int2(1);
+        row[17] = Value::Int2(0);
+        row[18] = oid(0);
+        row[25] = text(name);
+        row
+    };
+    FUNCTIONS.iter().map(row).collect()
+}
+
+pub(super) fn pg_settings(view: &View<'_>) -> Rows {
+    let environment = &view.context.environment;
+    crate::session::settings::names()
+        .map(|(name, about)| {
+            let value = environment.setting(name).unwrap_or_default();
+            let mut row = vec![Value::Null; 17];
+            row[0] = text(name);
+            row[1] = Value::text(value.as_str());
+            row[3] = text(if name.starts_with("gemini.") { "Gemini" } else { "PostgreSQL" });
+            row[4] = text(about);
+            row[6] = text("user");
+            row[7] = text("string");
+            row[8] = text("session");
+            row[12] = Value::text(value.as_str());
+            row[13] = Value::text(value.as_str());
+            row[16] = FALSE;
+            row
+        })
+        .collect()
+}
+
+pub(super) fn pg_tablespace(_view: &View<'_>) -> Rows {
+    let row = |id: u32, name: &str| vec![oid(id), text(name), oid(OWNER), Value::Null, Value::Null];
+    vec![row(1663, "pg_default"), row(1664, "pg_global")]
+}
+
+pub(super) fn pg_language(_view: &View<'_>) -> Rows {
+    let row = |id: u32, name: &str| {
+        vec![oid(id), text(name), oid(OWNER), FALSE, FALSE, oid(0), oid(0), oid(0), Value::Null]
+    };
+    vec![row(12, "internal"), row(14, "sql")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_has_its_functions_where_drivers_look() {
+        for (_, info) in types::SCALARS {
+            let row =
+                type_row(info.oid, info.name, info.length, "b", info.category, info.preferred, 0, info.array);
+            assert_ne!(row[15], Value::Oid(0), "typinput of {}", info.name);
+            assert_ne!(row[17], Value::Oid(0), "typreceive of {}", info.name);
+        }
+    }
 }

@@ -1,8 +1,439 @@
-//! The list of computed tables.
+//! The list of computed tables: their columns in short form, and which function makes the rows.
+//!
+//! A column is `name:type`; the types are o oid, n name, c "char", b bool, i2 i4 i8 integers, f4 real, t text, z timestamptz,
+//! r regproc, and with a trailing `*` an array of them. A table whose function is [`none`] is there because clients join
+//! it, and empty because Gemini has no such objects.
 
-use super::Computed;
+use gemini_shadow_ops::DataType;
+
+use super::{Computed, Rows, View, information, relations, system};
+
+/// No rows.
+fn none(_view: &View<'_>) -> Rows {
+    Vec::new()
+}
+
+type Row = (&'static str, u32, &'static str, fn(&View<'_>) -> Rows);
+
+/// Sorted by use: (name, oid, columns, rows). The oids are PostgreSQL's where it fixes them.
+static PG_CATALOG: &[Row] = &[
+    (
+        "pg_class",
+        1259,
+        "oid:o relname:n relnamespace:o reltype:o reloftype:o relowner:o relam:o relfilenode:o reltablespace:o relpages:i4 \
+         reltuples:f4 relallvisible:i4 reltoastrelid:o relhasindex:b relisshared:b relpersistence:c relkind:c relnatts:i2 \
+         relchecks:i2 relhasrules:b relhastriggers:b relhassubclass:b relrowsecurity:b relforcerowsecurity:b \
+         relispopulated:b relreplident:c relispartition:b relrewrite:o relfrozenxid:o relminmxid:o relacl:t* reloptions:t* \
+         relpartbound:t",
+        relations::pg_class,
+    ),
+    (
+        "pg_attribute",
+        1249,
+        "attrelid:o attname:n atttypid:o attstattarget:i4 attlen:i2 attnum:i2 attndims:i4 attcacheoff:i4 atttypmod:i4 \
+         attbyval:b attalign:c attstorage:c attcompression:c attnotnull:b atthasdef:b atthasmissing:b attidentity:c \
+         attgenerated:c attisdropped:b attislocal:b attinhcount:i4 attcollation:o attacl:t* attoptions:t* attfdwoptions:t* \
+         attmissingval:t",
+        relations::pg_attribute,
+    ),
+    (
+        "pg_index",
+        2610,
+        "indexrelid:o indrelid:o indnatts:i2 indnkeyatts:i2 indisunique:b indnullsnotdistinct:b indisprimary:b \
+         indisexclusion:b indimmediate:b indisclustered:b indisvalid:b indcheckxmin:b indisready:b indislive:b \
+         indisreplident:b indkey:i2* indcollation:o* indclass:o* indoption:i2* indexprs:t indpred:t",
+        relations::pg_index,
+    ),
+    (
+        "pg_constraint",
+        2606,
+        "oid:o conname:n connamespace:o contype:c condeferrable:b condeferred:b convalidated:b conrelid:o contypid:o \
+         conindid:o conparentid:o confrelid:o confupdtype:c confdeltype:c confmatchtype:c conislocal:b coninhcount:i4 \
+         connoinherit:b conkey:i2* confkey:i2* conpfeqop:o* conppeqop:o* conffeqop:o* confdelsetcols:i2* conexclop:o* conbin:t",
+        relations::pg_constraint,
+    ),
+    ("pg_attrdef", 2604, "oid:o adrelid:o adnum:i2 adbin:t", relations::pg_attrdef),
+    (
+        "pg_sequence",
+        2224,
+        "seqrelid:o seqtypid:o seqstart:i8 seqincrement:i8 seqmax:i8 seqmin:i8 seqcache:i8 seqcycle:b",
+        relations::pg_sequence,
+    ),
+    (
+        "pg_depend",
+        2608,
+        "classid:o objid:o objsubid:i4 refclassid:o refobjid:o refobjsubid:i4 deptype:c",
+        relations::pg_depend,
+    ),
+    ("pg_namespace", 2615, "oid:o nspname:n nspowner:o nspacl:t*", system::pg_namespace),
+    (
+        "pg_type",
+        1247,
+        "oid:o typname:n typnamespace:o typowner:o typlen:i2 typbyval:b typtype:c typcategory:c typispreferred:b \
+         typisdefined:b typdelim:c typrelid:o typsubscript:r typelem:o typarray:o typinput:r typoutput:r typreceive:r \
+         typsend:r typmodin:r typmodout:r typanalyze:r typalign:c typstorage:c typnotnull:b typbasetype:o typtypmod:i4 \
+         typndims:i4 typcollation:o typdefaultbin:t typdefault:t typacl:t*",
+        system::pg_type,
+    ),
+    ("pg_am", 2601, "oid:o amname:n amhandler:r amtype:c", system::pg_am),
+    (
+        "pg_database",
+        1262,
+        "oid:o datname:n datdba:o encoding:i4 datlocprovider:c datistemplate:b datallowconn:b datconnlimit:i4 \
+         datfrozenxid:o datminmxid:o dattablespace:o datcollate:t datctype:t daticulocale:t datcollversion:t datacl:t*",
+        system::pg_database,
+    ),
+    (
+        "pg_roles",
+        12_000,
+        "rolname:n rolsuper:b rolinherit:b rolcreaterole:b rolcreatedb:b rolcanlogin:b rolreplication:b rolconnlimit:i4 \
+         rolpassword:t rolvaliduntil:z rolbypassrls:b rolconfig:t* oid:o",
+        system::pg_roles,
+    ),
+    (
+        "pg_authid",
+        1260,
+        "oid:o rolname:n rolsuper:b rolinherit:b rolcreaterole:b rolcreatedb:b rolcanlogin:b rolreplication:b \
+         rolbypassrls:b rolconnlimit:i4 rolpassword:t rolvaliduntil:z",
+        none,
+    ),
+    (
+        "pg_user",
+        12_001,
+        "usename:n usesysid:o usecreatedb:b usesuper:b userepl:b usebypassrls:b passwd:t valuntil:z useconfig:t*",
+        system::pg_user,
+    ),
+    ("pg_auth_members", 1261, "roleid:o member:o grantor:o admin_option:b", none),
+    ("pg_description", 2609, "objoid:o classoid:o objsubid:i4 description:t", none),
+    ("pg_shdescription", 2396, "objoid:o classoid:o description:t", none),
+    (
+        "pg_collation",
+        3456,
+        "oid:o collname:n collnamespace:o collowner:o collprovider:c collisdeterministic:b collencoding:i4 collcollate:t \
+         collctype:t colliculocale:t collversion:t",
+        system::pg_collation,
+    ),
+    (
+        "pg_proc",
+        1255,
+        "oid:o proname:n pronamespace:o proowner:o prolang:o procost:f4 prorows:f4 provariadic:o prosupport:r prokind:c \
+         prosecdef:b proleakproof:b proisstrict:b proretset:b provolatile:c proparallel:c pronargs:i2 pronargdefaults:i2 \
+         prorettype:o proargtypes:o* proallargtypes:o* proargmodes:c* proargnames:t* proargdefaults:t protrftypes:o* prosrc:t \
+         probin:t prosqlbody:t proconfig:t* proacl:t*",
+        system::pg_proc,
+    ),
+    (
+        "pg_settings",
+        12_002,
+        "name:t setting:t unit:t category:t short_desc:t extra_desc:t context:t vartype:t source:t min_val:t max_val:t \
+         enumvals:t* boot_val:t reset_val:t sourcefile:t sourceline:i4 pending_restart:b",
+        system::pg_settings,
+    ),
+    ("pg_tablespace", 1213, "oid:o spcname:n spcowner:o spcacl:t* spcoptions:t*", system::pg_tablespace),
+    (
+        "pg_language",
+        2612,
+        "oid:o lanname:n lanowner:o lanispl:b lanpltrusted:b lanplcallfoid:o laninline:o lanvalidator:o lanacl:t*",
+        system::pg_language,
+    ),
+    (
+        "pg_tables",
+        12_003,
+        "schemaname:n tablename:n tableowner:n tablespace:n hasindexes:b hasrules:b hastriggers:b rowsecurity:b",
+        relations::pg_tables,
+    ),
+    (
+        "pg_indexes",
+        12_004,
+        "schemaname:n tablename:n indexname:n tablespace:n indexdef:t",
+        relations::pg_indexes,
+    ),
+    (
+        "pg_sequences",
+        12_005,
+        "schemaname:n sequencename:n sequenceowner:n data_type:o start_value:i8 min_value:i8 max_value:i8 increment_by:i8 \
+         cycle:b cache_size:i8 last_value:i8",
+        relations::pg_sequences,
+    ),
+    (
+        "pg_range",
+        3541,
+        "rngtypid:o rngsubtype:o rngmultitypid:o rngcollation:o rngsubopc:o rngcanonical:r rngsubdiff:r",
+        none,
+    ),
+    ("pg_enum", 3501, "oid:o enumtypid:o enumsortorder:f4 enumlabel:n", none),
+    ("pg_inherits", 2611, "inhrelid:o inhparent:o inhseqno:i4 inhdetachpending:b", none),
+    (
+        "pg_trigger",
+        2620,
+        "oid:o tgrelid:o tgparentid:o tgname:n tgfoid:o tgtype:i2 tgenabled:c tgisinternal:b tgconstrrelid:o tgconstrindid:o tgconstraint:o tgdeferrable:b tginitdeferred:b tgnargs:i2 tgattr:i2* tgargs:t tgqual:t tgoldtable:n tgnewtable:n",
+        none,
+    ),
+    (
+        "pg_rewrite",
+        2618,
+        "oid:o rulename:n ev_class:o ev_type:c ev_enabled:c is_instead:b ev_qual:t ev_action:t",
+        none,
+    ),
+    (
+        "pg_policy",
+        3256,
+        "oid:o polname:n polrelid:o polcmd:c polpermissive:b polroles:o* polqual:t polwithcheck:t",
+        none,
+    ),
+    (
+        "pg_statistic_ext",
+        3381,
+        "oid:o stxrelid:o stxname:n stxnamespace:o stxowner:o stxstattarget:i4 stxkeys:i2* stxkind:c* stxexprs:t",
+        none,
+    ),
+    (
+        "pg_publication",
+        6104,
+        "oid:o pubname:n pubowner:o puballtables:b pubinsert:b pubupdate:b pubdelete:b pubtruncate:b pubviaroot:b",
+        none,
+    ),
+    ("pg_publication_rel", 6106, "oid:o prpubid:o prrelid:o prqual:t prattrs:i2*", none),
+    ("pg_publication_namespace", 6237, "oid:o pnpubid:o pnnspid:o", none),
+    ("pg_subscription", 6100, "oid:o subdbid:o subname:n subowner:o subenabled:b", none),
+    ("pg_foreign_table", 3118, "ftrelid:o ftserver:o ftoptions:t*", none),
+    (
+        "pg_foreign_server",
+        1417,
+        "oid:o srvname:n srvowner:o srvfdw:o srvtype:t srvversion:t srvacl:t* srvoptions:t*",
+        none,
+    ),
+    (
+        "pg_foreign_data_wrapper",
+        2328,
+        "oid:o fdwname:n fdwowner:o fdwhandler:o fdwvalidator:o fdwacl:t* fdwoptions:t*",
+        none,
+    ),
+    ("pg_user_mapping", 1418, "oid:o umuser:o umserver:o umoptions:t*", none),
+    (
+        "pg_partitioned_table",
+        3350,
+        "partrelid:o partstrat:c partnatts:i2 partdefid:o partattrs:i2* partclass:o* partcollation:o* partexprs:t",
+        none,
+    ),
+    (
+        "pg_extension",
+        3079,
+        "oid:o extname:n extowner:o extnamespace:o extrelocatable:b extversion:t extconfig:o* extcondition:t*",
+        none,
+    ),
+    ("pg_available_extensions", 12_006, "name:n default_version:t installed_version:t comment:t", none),
+    (
+        "pg_event_trigger",
+        3466,
+        "oid:o evtname:n evtevent:n evtowner:o evtfoid:o evtenabled:c evttags:t*",
+        none,
+    ),
+    (
+        "pg_opclass",
+        2616,
+        "oid:o opcmethod:o opcname:n opcnamespace:o opcowner:o opcfamily:o opcintype:o opcdefault:b opckeytype:o",
+        none,
+    ),
+    ("pg_opfamily", 2753, "oid:o opfmethod:o opfname:n opfnamespace:o opfowner:o", none),
+    (
+        "pg_operator",
+        2617,
+        "oid:o oprname:n oprnamespace:o oprowner:o oprkind:c oprcanmerge:b oprcanhash:b oprleft:o oprright:o oprresult:o oprcom:o oprnegate:o oprcode:r oprrest:r oprjoin:r",
+        none,
+    ),
+    ("pg_aggregate", 2600, "aggfnoid:r aggkind:c aggnumdirectargs:i2", none),
+    ("pg_cast", 2605, "oid:o castsource:o casttarget:o castfunc:o castcontext:c castmethod:c", none),
+    (
+        "pg_conversion",
+        2607,
+        "oid:o conname:n connamespace:o conowner:o conforencoding:i4 contoencoding:i4 conproc:r condefault:b",
+        none,
+    ),
+    ("pg_views", 12_007, "schemaname:n viewname:n viewowner:n definition:t", none),
+    (
+        "pg_matviews",
+        12_008,
+        "schemaname:n matviewname:n matviewowner:n tablespace:n hasindexes:b ispopulated:b definition:t",
+        none,
+    ),
+    ("pg_rules", 12_009, "schemaname:n tablename:n rulename:n definition:t", none),
+    (
+        "pg_policies",
+        12_010,
+        "schemaname:n tablename:n policyname:n permissive:t roles:n* cmd:t qual:t with_check:t",
+        none,
+    ),
+    ("pg_locks", 12_011, "locktype:t database:o relation:o pid:i4 mode:t granted:b", none),
+    ("pg_prepared_xacts", 12_012, "transaction:o gid:t prepared:z owner:n database:n", none),
+    ("pg_default_acl", 826, "oid:o defaclrole:o defaclnamespace:o defaclobjtype:c defaclacl:t*", none),
+    ("pg_init_privs", 3394, "objoid:o classoid:o objsubid:i4 privtype:c initprivs:t*", none),
+    ("pg_shdepend", 1214, "dbid:o classid:o objid:o objsubid:i4 refclassid:o refobjid:o deptype:c", none),
+    ("pg_seclabel", 3596, "objoid:o classoid:o objsubid:i4 provider:t label:t", none),
+    ("pg_db_role_setting", 2964, "setdatabase:o setrole:o setconfig:t*", none),
+    (
+        "pg_stat_user_tables",
+        12_013,
+        "relid:o schemaname:n relname:n seq_scan:i8 n_live_tup:i8 n_dead_tup:i8",
+        none,
+    ),
+    (
+        "pg_statio_user_tables",
+        12_014,
+        "relid:o schemaname:n relname:n heap_blks_read:i8 heap_blks_hit:i8",
+        none,
+    ),
+    (
+        "pg_stat_activity",
+        12_015,
+        "datid:o datname:n pid:i4 usesysid:o usename:n application_name:t state:t query:t backend_type:t",
+        none,
+    ),
+    ("pg_stat_database", 12_016, "datid:o datname:n numbackends:i4 xact_commit:i8 xact_rollback:i8", none),
+    ("pg_timezone_names", 12_017, "name:t abbrev:t utc_offset:t is_dst:b", none),
+    ("pg_ts_config", 3602, "oid:o cfgname:n cfgnamespace:o cfgowner:o cfgparser:o", none),
+    (
+        "pg_ts_dict",
+        3600,
+        "oid:o dictname:n dictnamespace:o dictowner:o dicttemplate:o dictinitoption:t",
+        none,
+    ),
+    ("pg_ts_parser", 3601, "oid:o prsname:n prsnamespace:o", none),
+    ("pg_ts_template", 3764, "oid:o tmplname:n tmplnamespace:o", none),
+    ("pg_transform", 3576, "oid:o trftype:o trflang:o trffromsql:r trftosql:r", none),
+    ("pg_largeobject_metadata", 2995, "oid:o lomowner:o lomacl:t*", none),
+];
+
+static INFORMATION_SCHEMA: &[Row] = &[
+    (
+        "tables",
+        13_100,
+        "table_catalog:n table_schema:n table_name:n table_type:t self_referencing_column_name:n reference_generation:t \
+         user_defined_type_catalog:n user_defined_type_schema:n user_defined_type_name:n is_insertable_into:t is_typed:t \
+         commit_action:t",
+        information::tables,
+    ),
+    (
+        "columns",
+        13_101,
+        "table_catalog:n table_schema:n table_name:n column_name:n ordinal_position:i4 column_default:t is_nullable:t \
+         data_type:t character_maximum_length:i4 character_octet_length:i4 numeric_precision:i4 numeric_precision_radix:i4 \
+         numeric_scale:i4 datetime_precision:i4 interval_type:t interval_precision:i4 character_set_catalog:n \
+         character_set_schema:n character_set_name:n collation_catalog:n collation_schema:n collation_name:n \
+         domain_catalog:n domain_schema:n domain_name:n udt_catalog:n udt_schema:n udt_name:n scope_catalog:n scope_schema:n \
+         scope_name:n maximum_cardinality:i4 dtd_identifier:n is_self_referencing:t is_identity:t identity_generation:t \
+         identity_start:t identity_increment:t identity_maximum:t identity_minimum:t identity_cycle:t is_generated:t \
+         generation_expression:t is_updatable:t",
+        information::columns,
+    ),
+    (
+        "schemata",
+        13_102,
+        "catalog_name:n schema_name:n schema_owner:n default_character_set_catalog:n default_character_set_schema:n \
+         default_character_set_name:n sql_path:t",
+        information::schemata,
+    ),
+    (
+        "table_constraints",
+        13_103,
+        "constraint_catalog:n constraint_schema:n constraint_name:n table_catalog:n table_schema:n table_name:n \
+         constraint_type:t is_deferrable:t initially_deferred:t enforced:t nulls_distinct:t",
+        information::table_constraints,
+    ),
+    (
+        "key_column_usage",
+        13_104,
+        "constraint_catalog:n constraint_schema:n constraint_name:n table_catalog:n table_schema:n table_name:n column_name:n \
+         ordinal_position:i4 position_in_unique_constraint:i4",
+        information::key_column_usage,
+    ),
+    (
+        "constraint_column_usage",
+        13_105,
+        "table_catalog:n table_schema:n table_name:n column_name:n constraint_catalog:n constraint_schema:n constraint_name:n",
+        information::constraint_column_usage,
+    ),
+    (
+        "referential_constraints",
+        13_106,
+        "constraint_catalog:n constraint_schema:n constraint_name:n unique_constraint_catalog:n unique_constraint_schema:n \
+         unique_constraint_name:n match_option:t update_rule:t delete_rule:t",
+        information::referential_constraints,
+    ),
+    (
+        "check_constraints",
+        13_107,
+        "constraint_catalog:n constraint_schema:n constraint_name:n check_clause:t",
+        information::check_constraints,
+    ),
+    (
+        "sequences",
+        13_108,
+        "sequence_catalog:n sequence_schema:n sequence_name:n data_type:t numeric_precision:i4 numeric_precision_radix:i4 \
+         numeric_scale:i4 start_value:t minimum_value:t maximum_value:t increment:t cycle_option:t",
+        information::sequences,
+    ),
+    (
+        "views",
+        13_109,
+        "table_catalog:n table_schema:n table_name:n view_definition:t check_option:t is_updatable:t",
+        none,
+    ),
+    (
+        "routines",
+        13_110,
+        "specific_catalog:n specific_schema:n specific_name:n routine_catalog:n routine_schema:n routine_name:n routine_type:t data_type:t",
+        none,
+    ),
+    (
+        "triggers",
+        13_111,
+        "trigger_catalog:n trigger_schema:n trigger_name:n event_manipulation:t event_object_schema:n event_object_table:n",
+        none,
+    ),
+    (
+        "element_types",
+        13_112,
+        "object_catalog:n object_schema:n object_name:n object_type:t collection_type_identifier:n data_type:t",
+        none,
+    ),
+    (
+        "parameters",
+        13_113,
+        "specific_catalog:n specific_schema:n specific_name:n ordinal_position:i4 parameter_name:n data_type:t",
+        none,
+    ),
+];
 
 /// Every table.
 pub(super) fn all() -> Vec<Computed> {
-    Vec::new()
+    let table = |schema, rows: &'static [Row]| {
+        rows.iter().map(move |(name, oid, columns, rows)| Computed {
+            schema,
+            name,
+            oid: *oid,
+            columns: columns.split_whitespace().map(column).collect(),
+            rows: *rows,
+        })
+    };
+    table("pg_catalog", PG_CATALOG).chain(table("information_schema", INFORMATION_SCHEMA)).collect()
+}
+
+fn column(short: &str) -> (String, DataType) {
+    let (name, ty) = short.split_once(':').unwrap_or((short, "t"));
+    let scalar = match ty.trim_end_matches('*') {
+        "o" => DataType::Oid,
+        "n" => DataType::Name,
+        "c" => DataType::InternalChar,
+        "b" => DataType::Bool,
+        "i2" => DataType::Int2,
+        "i4" => DataType::Int4,
+        "i8" => DataType::Int8,
+        "f4" => DataType::Float4,
+        "z" => DataType::Timestamptz,
+        "r" => DataType::Regproc,
+        _ => DataType::Text,
+    };
+    let ty = if ty.ends_with('*') { DataType::Array(Box::new(scalar)) } else { scalar };
+    (name.to_string(), ty)
 }

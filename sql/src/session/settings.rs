@@ -175,6 +175,11 @@ fn invalid(setting: &Setting, value: &str) -> SqlError {
     )
 }
 
+/// Every setting's name and description.
+pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SETTINGS.iter().map(|s| (s.name, s.about))
+}
+
 /// Values as they were, to go back to.
 #[derive(Clone, Debug, Default)]
 pub struct Saved {
