@@ -241,6 +241,11 @@ impl Transaction {
         self.minted.push(Minted { table, column, value });
     }
 
+    /// Whether the value was minted in this transaction, for whatever column.
+    pub fn has_minted(&self, value: &Value) -> bool {
+        self.minted.iter().any(|m| m.value == *value)
+    }
+
     /// Records a value of a sequence minted in this transaction (nextval), before it is known where it goes.
     pub fn minted_value(&mut self, sequence: SequenceId, value: i64) {
         self.minted_values.insert((sequence, value));
