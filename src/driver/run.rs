@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gemini_engine::{Disk, RealDisk, SledStore, Store};
 use gemini_replication::quic::{Inbox, Transport};
+use gemini_sql::host::Durability;
 use gemini_sql::pg;
 use ring::rand::SystemRandom;
 use tokio::net::TcpListener;
@@ -112,7 +113,15 @@ impl Running {
         let mut servers = JoinSet::new();
         servers.spawn(http::serve(http, Arc::new(report)));
         let (closing, closed) = watch::channel(false);
-        let limits = pg::Limits { connections: cluster.memory.connections, ..pg::Limits::default() };
+        let durability = match cluster.durability {
+            Durability::Local => "local",
+            Durability::Quorum => "quorum",
+        };
+        let limits = pg::Limits {
+            connections: cluster.memory.connections,
+            settings: vec![("gemini.durability".to_owned(), durability.to_owned())],
+            ..pg::Limits::default()
+        };
         let front = pg::serve(sql, host.clone(), limits, closed);
         servers.spawn(async move {
             if let Err(e) = front.await {

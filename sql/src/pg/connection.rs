@@ -38,7 +38,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let mut wire = Wire::new(stream);
-    let started = tokio::time::timeout(limits.startup, start(&mut wire, shared, &registry)).await;
+    let started = tokio::time::timeout(limits.startup, start(&mut wire, shared, &registry, &limits.settings)).await;
     let started = started.unwrap_or_else(|_| Err(protocol_error("the client took too long to start up")));
     let (mut session, _guard) = match started {
         Ok(Started::Session(session, guard)) => (session, guard),
@@ -62,7 +62,12 @@ where
     Err(error)
 }
 
-async fn start<S>(wire: &mut Wire<S>, shared: Shared, registry: &Arc<Registry>) -> Result<Started>
+async fn start<S>(
+    wire: &mut Wire<S>,
+    shared: Shared,
+    registry: &Arc<Registry>,
+    settings: &[(String, String)],
+) -> Result<Started>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -92,6 +97,9 @@ where
     let guard = registry.enter()?;
     let mut session = Session::new(shared, user, database, guard.pid);
     guard.cancels(session.canceler());
+    for (name, value) in settings {
+        session.start_setting(name, value)?;
+    }
     let mut unknown = Vec::new();
     for (name, value) in &parameters {
         match name.as_str() {

@@ -37,11 +37,13 @@ pub struct Limits {
     pub connections: usize,
     /// A client must have started up within this time.
     pub startup: Duration,
+    /// Settings of every session before its client's own: (name, value).
+    pub settings: Vec<(String, String)>,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections: 500, startup: Duration::from_secs(30) }
+        Limits { connections: 500, startup: Duration::from_secs(30), settings: Vec::new() }
     }
 }
 
