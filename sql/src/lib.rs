@@ -11,6 +11,8 @@ pub mod session;
 pub mod error;
 pub mod expr;
 pub mod sqlstate;
+#[doc(hidden)]
+pub mod testing;
 
 pub use error::{Result, SqlError};
 

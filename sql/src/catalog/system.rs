@@ -153,10 +153,10 @@ fn type_row(
     let base = name.trim_start_matches('_');
     let function = |suffix: &str, array: &str| {
         let name = if element != 0 { array.to_string() } else { format!("{base}{suffix}") };
-        let name = match function_oid(&name) {
-            Some(oid) => return Value::Oid(oid),
-            None => name.replace(suffix, &format!("_{suffix}")),
-        };
+        if let Some(oid) = function_oid(&name) {
+            return Value::Oid(oid);
+        }
+        let name = format!("{base}_{suffix}");
         Value::Oid(function_oid(&name).unwrap_or(0))
     };
     let collation = if matches!(category, 'S') { 100 } else { 0 };

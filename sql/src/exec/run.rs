@@ -189,7 +189,10 @@ impl Run {
                 Step::Done => return Ok(()),
                 Step::More => self.context.check()?,
                 Step::Mint => {
-                    return Err(SqlError::unsupported("nextval in a subquery", "Call it in the SELECT list."));
+                    return Err(SqlError::unsupported(
+                        "nextval in a subquery",
+                        "Call it in the SELECT list.",
+                    ));
                 }
             }
         }

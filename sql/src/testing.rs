@@ -1,0 +1,313 @@
+//! A site of one, in memory, for tests of SQL: an engine with its log on a disk that is none, and a red order that nobody else
+//! writes. It certifies with the real window, so that refusals and re-runs can be tried.
+//!
+//! It is not for production: it has no threads, and commits while the caller waits.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use gemini_engine::{Engine, LocalRead, MemDisk, MemStore, Options, Reader, Seq, Snapshot};
+use gemini_shadow_ops::{
+    Color, DataType, Dot, Entry, EntryId, Frontier, Hlc, Item, Op, RedTransaction, Schema, SequenceId,
+    ShadowTransaction, SiteId, Stamp, TableId, TxnId, Value, Verdict, Window,
+};
+use parking_lot::Mutex;
+
+use crate::host::{CommitError, Committed, Host, Submission, TransactionStatus, Wait};
+
+const SITE: SiteId = SiteId(1);
+/// Minting class and number of classes.
+const CLASS: (u32, u32) = (0, 32);
+
+/// A site of one.
+pub struct LocalHost {
+    inner: Mutex<Inner>,
+    reader: Reader,
+    disk: MemDisk,
+    /// µs since 2000; moves by one with every look, so that tests repeat.
+    now: AtomicI64,
+    random: AtomicU64,
+}
+
+struct Inner {
+    engine: Engine,
+    window: Window,
+    n: u64,
+    r: u64,
+    stamp: u64,
+    minted: BTreeMap<SequenceId, i64>,
+    statuses: BTreeMap<EntryId, TxnId>,
+    /// Refuse this many commits as if another one had come first: to see re-runs.
+    interfere: u32,
+}
+
+impl LocalHost {
+    /// An empty database.
+    pub fn new() -> Arc<LocalHost> {
+        let disk = MemDisk::new();
+        let engine =
+            Engine::open(Options::default(), Arc::new(disk.clone()), Arc::new(MemStore::new()), &mut |_| {})
+                .expect("an empty engine in memory opens");
+        let reader = engine.reader();
+        let inner = Inner {
+            engine,
+            window: Window::new(10_000),
+            n: 0,
+            r: 0,
+            stamp: 0,
+            minted: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            interfere: 0,
+        };
+        Arc::new(LocalHost {
+            inner: Mutex::new(inner),
+            reader,
+            disk,
+            // 2026-01-01.
+            now: AtomicI64::new(820_454_400_000_000),
+            random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
+        })
+    }
+
+    /// Refuses the next `n` commits with a conflict.
+    pub fn interfere(&self, n: u32) {
+        self.inner.lock().interfere = n;
+    }
+
+    fn commit(&self, submission: Submission) -> Result<Committed, CommitError> {
+        let inner = &mut *self.inner.lock();
+        let schema = inner.engine.schema();
+        if inner.interfere > 0 {
+            inner.interfere -= 1;
+            return Err(CommitError::Conflict { item: Item::Catalogue, seq: inner.engine.seq() });
+        }
+        if submission.transaction.schema_version != schema.version {
+            return Err(CommitError::Conflict { item: Item::Catalogue, seq: inner.engine.seq() });
+        }
+        inner.validate(&submission.local_reads)?;
+        let mut transaction = submission.transaction;
+        inner.stamp += 1;
+        transaction.deps = inner.engine.applied().clone();
+        transaction.stamp = Stamp { hlc: Hlc { micros: inner.stamp, count: 0 }, site: SITE };
+        let transaction = Arc::new(transaction);
+        let (id, color, seq) = match submission.classification.color {
+            Color::Blue => {
+                inner.n += 1;
+                let dot = Dot { site: SITE, n: inner.n };
+                let (_, seq) = inner.engine.commit_blue(dot, transaction).map_err(failed)?;
+                (TxnId::Blue(dot), Color::Blue, seq)
+            }
+            Color::Red => {
+                inner.r += 1;
+                let id = EntryId { site: SITE, start: 1, counter: inner.r };
+                let entry = Arc::new(Entry::Transaction(RedTransaction {
+                    id,
+                    tables: touched(&transaction, &submission.classification.footprint.reads, &schema),
+                    transaction,
+                    footprint: submission.classification.footprint,
+                    slacks: submission.classification.slacks,
+                }));
+                let verdict = inner.window.decide(inner.r, &entry, &schema);
+                let (_, seq) = inner.engine.admit_red(inner.r, entry, &verdict).map_err(failed)?;
+                if let Verdict::Refused(refusal) = &verdict {
+                    self.sync(inner)?;
+                    return Err(CommitError::Refused {
+                        message: format!("could not serialize access: {refusal:?}"),
+                        item: None,
+                        slack: false,
+                    });
+                }
+                inner.statuses.insert(id, TxnId::Red(inner.r));
+                (TxnId::Red(inner.r), Color::Red, seq)
+            }
+        };
+        self.sync(inner)?;
+        Ok(Committed { id, color, seq })
+    }
+
+    fn sync(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        if let Some(mut batch) = inner.engine.take_batch() {
+            let end = batch.write(&self.disk).map_err(failed)?;
+            inner.engine.durable(end);
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn validate(&self, reads: &[LocalRead]) -> Result<(), CommitError> {
+        match self.engine.validate(reads).map_err(failed)? {
+            Ok(()) => Ok(()),
+            Err(conflict) => Err(CommitError::Conflict { item: conflict.item, seq: conflict.seq }),
+        }
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> CommitError {
+    CommitError::Rejected { sqlstate: crate::sqlstate::IO_ERROR, message: error.to_string() }
+}
+
+/// The versions of the tables that a transaction touches.
+fn touched(
+    transaction: &ShadowTransaction,
+    reads: &[gemini_shadow_ops::Read],
+    schema: &Schema,
+) -> Vec<(TableId, u64)> {
+    let mut tables: BTreeSet<TableId> = BTreeSet::new();
+    for op in &transaction.ops {
+        if let Op::Insert { table, .. } | Op::Update { table, .. } | Op::Delete { table, .. } = &op.op {
+            tables.insert(*table);
+        }
+    }
+    for read in reads {
+        match &read.item {
+            Item::Row { table, .. }
+            | Item::Cells { table, .. }
+            | Item::IndexKey { table, .. }
+            | Item::Range { table, .. }
+            | Item::Table { table } => {
+                tables.insert(*table);
+            }
+            Item::Catalogue | Item::Sequence { .. } => {}
+        }
+    }
+    tables.into_iter().filter_map(|t| Some((t, schema.tables.get(&t)?.version))).collect()
+}
+
+impl Host for LocalHost {
+    fn snapshot(&self) -> Snapshot {
+        self.reader.snapshot()
+    }
+
+    fn visible(&self, _seq: Seq) -> Wait<()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn submit(&self, submission: Submission) -> Wait<Result<Committed, CommitError>> {
+        Box::pin(std::future::ready(self.commit(submission)))
+    }
+
+    fn mint(&self, schema: &Schema, sequence: SequenceId) -> Wait<Result<i64, CommitError>> {
+        let rejected = |message: &str| {
+            Err(CommitError::Rejected {
+                sqlstate: crate::sqlstate::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                message: message.into(),
+            })
+        };
+        let result = match schema.sequences.get(&sequence).map(|s| (s.base, s)) {
+            Some((Some(base), sequence)) => {
+                let inner = &mut *self.inner.lock();
+                let k = inner.minted.entry(sequence.id).or_insert(0);
+                let step = i64::from(CLASS.0) + *k * i64::from(CLASS.1);
+                *k += 1;
+                match base.checked_add(sequence.increment * step) {
+                    Some(value) if (sequence.min..=sequence.max).contains(&value) => Ok(value),
+                    _ => Err(CommitError::Rejected {
+                        sqlstate: crate::sqlstate::SEQUENCE_GENERATOR_LIMIT_EXCEEDED,
+                        message: format!("nextval: reached the limit of sequence \"{}\"", sequence.name),
+                    }),
+                }
+            }
+            Some((None, _)) => rejected("the sequence is closed"),
+            None => rejected("there is no such sequence"),
+        };
+        Box::pin(std::future::ready(result))
+    }
+
+    fn now(&self) -> i64 {
+        self.now.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn random(&self) -> u64 {
+        // SplitMix64: tests repeat.
+        let mut z = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn site(&self) -> SiteId {
+        SITE
+    }
+
+    fn site_name(&self) -> String {
+        "local".into()
+    }
+
+    fn minting_class(&self) -> (u32, u32) {
+        CLASS
+    }
+
+    fn transaction_status(&self, id: EntryId) -> TransactionStatus {
+        self.inner
+            .lock()
+            .statuses
+            .get(&id)
+            .map_or(TransactionStatus::Unknown, |id| TransactionStatus::Committed(*id))
+    }
+
+    fn frontier(&self) -> Frontier {
+        self.reader.snapshot().frontier().clone()
+    }
+
+    fn view(&self, name: &str) -> Option<(Vec<(&'static str, DataType)>, Vec<Vec<Value>>)> {
+        match name {
+            "sites" => Some((vec![("name", DataType::Text)], vec![vec![Value::text("local")]])),
+            _ => None,
+        }
+    }
+}
+
+/// Polls a future to its end on this thread. The host's futures here are ready at once, so a future that is not has only
+/// yielded.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+}
+
+/// Runs a text in a session and prints what it says, a line each: notices, rows, tags, the error.
+pub fn run(session: &mut crate::session::Session, text: &str) -> String {
+    use std::fmt::Write;
+    let mut client = crate::session::Collected::default();
+    let result = block_on(session.simple(text, &mut client));
+    let environment = session.environment();
+    let mut out = String::new();
+    for notice in &client.notices {
+        let _ = writeln!(out, "{:?}: {}", notice.severity, notice.fields.message);
+    }
+    for row in &client.rows {
+        let texts: Vec<String> = row
+            .iter()
+            .zip(&client.columns)
+            .map(|(value, column)| match value {
+                Value::Null => "NULL".to_string(),
+                value => {
+                    let context = crate::expr::EvalContext::new(&[], &*environment);
+                    crate::expr::text::output_in(value, &column.ty, &context)
+                }
+            })
+            .collect();
+        let _ = writeln!(out, "{}", texts.join("|"));
+    }
+    out.push_str(&String::from_utf8_lossy(&client.copied));
+    for tag in &client.tags {
+        let _ = writeln!(out, "{tag}");
+    }
+    if let Err(error) = result {
+        let _ = writeln!(out, "{} {}", error.sqlstate, error.message);
+        for (name, text) in [("detail", &error.detail), ("hint", &error.hint)] {
+            if let Some(text) = text {
+                let _ = writeln!(out, "  {name}: {text}");
+            }
+        }
+    }
+    out
+}
