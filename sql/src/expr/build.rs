@@ -317,7 +317,7 @@ impl Builder {
         otherwise: Option<Expr>,
     ) -> Result<Expr> {
         let mut conditions = Vec::with_capacity(branches.len());
-        let mut results = Vec::with_capacity(branches.len() + 1);
+        let mut results = Vec::with_capacity(branches.len());
         for (condition, result) in branches {
             conditions.push(match &operand {
                 Some(operand) => self.operator("=", operand.clone(), condition)?,
@@ -325,10 +325,13 @@ impl Builder {
             });
             results.push(result);
         }
-        let has_else = otherwise.is_some();
-        results.extend(otherwise);
-        let (mut results, ty) = self.unify("CASE", results)?;
-        let otherwise = if has_else { results.pop().map(Box::new) } else { None };
+        // ELSE counts first for the common type, as in PostgreSQL.
+        let types: Vec<DataType> = otherwise.iter().chain(&results).map(|e| e.ty.clone()).collect();
+        let ty = common_type("CASE", &types)?;
+        let cast = |e: Expr| self.cast(e, &ty, CastKind::Implicit);
+        let otherwise = otherwise.map(cast).transpose()?.map(Box::new);
+        let results: Result<Vec<Expr>> = results.into_iter().map(cast).collect();
+        let results = results?;
         let branches = conditions.into_iter().zip(results).collect();
         Ok(self.folded(ExprKind::Case { branches, otherwise }, ty))
     }

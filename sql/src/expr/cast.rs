@@ -48,7 +48,7 @@ fn least_kind(from: &DataType, to: &DataType) -> Option<CastKind> {
         (T::Float4 | T::Float8, T::Numeric(_)) | (T::Float8, T::Float4) => Assignment,
         (T::Int2 | T::Int4 | T::Int8, T::Oid | T::Regclass | T::Regtype | T::Regproc) => Implicit,
         (T::Regclass | T::Regtype | T::Regproc, T::Oid) => Implicit,
-        (T::Oid, T::Int8 | T::Regclass | T::Regtype | T::Regproc) => Implicit,
+        (T::Oid, T::Regclass | T::Regtype | T::Regproc) => Implicit,
         (T::Oid | T::Regclass | T::Regtype | T::Regproc, T::Int4 | T::Int8) => Assignment,
         (T::Int4, T::Bool) | (T::Bool, T::Int4) => Explicit,
         (T::Int4, T::InternalChar) | (T::InternalChar, T::Int4) => Explicit,
@@ -280,7 +280,14 @@ fn to_float(value: &Value, from: &DataType, to: &DataType) -> Result<f64> {
 
 fn to_float4(value: &Value, from: &DataType, to: &DataType) -> Result<Value> {
     if let Value::Numeric(n) = value {
-        return Ok(Value::Float4(n.to_string().parse().unwrap_or(f32::NAN)));
+        let narrow: f32 = n.to_string().parse().unwrap_or(f32::NAN);
+        if narrow.is_infinite() || (narrow == 0.0 && !n.is_zero()) {
+            return Err(SqlError::new(
+                sqlstate::NUMERIC_VALUE_OUT_OF_RANGE,
+                format!("\"{n}\" is out of range for type real"),
+            ));
+        }
+        return Ok(Value::Float4(narrow));
     }
     let wide = to_float(value, from, to)?;
     let narrow = wide as f32;

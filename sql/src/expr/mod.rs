@@ -28,6 +28,8 @@ pub mod functions;
 mod md5;
 pub mod numeric;
 pub mod resolve;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod types;
 

@@ -361,7 +361,7 @@ pub fn power(base: &Numeric, exponent: &Numeric) -> Result<Numeric> {
         return Err(invalid("a negative number raised to a non-integer power yields a complex result"));
     }
     if let Some(n) = whole.and_then(|n| i32::try_from(n).ok()) {
-        return power_integer(base, n, exponent.scale());
+        return power_integer(base, n);
     }
     if base.is_zero() {
         return Ok(Numeric::from_parts(0, MIN_DIGITS as u16));
@@ -384,7 +384,7 @@ pub fn power(base: &Numeric, exponent: &Numeric) -> Result<Numeric> {
     Ok(if negative && odd { result.neg() } else { result })
 }
 
-fn power_integer(base: &Numeric, n: i32, exponent_scale: u16) -> Result<Numeric> {
+fn power_integer(base: &Numeric, n: i32) -> Result<Numeric> {
     let digits = f64::from(n) * log10_estimate(base);
     if digits > MAX_WHOLE as f64 + 4.0 {
         return Err(overflow());
@@ -392,8 +392,7 @@ fn power_integer(base: &Numeric, n: i32, exponent_scale: u16) -> Result<Numeric>
     if digits + 1.0 < -(MAX_DISPLAY_SCALE as f64) {
         return Ok(Numeric::from_parts(0, MAX_DISPLAY_SCALE as u16));
     }
-    let least = i64::from(exponent_scale).max(i64::from(base.scale()));
-    let scale = (MIN_DIGITS - digits as i64).max(least).clamp(0, MAX_DISPLAY_SCALE);
+    let scale = MIN_DIGITS.max(i64::from(base.scale())).min(MAX_DISPLAY_SCALE);
     if n == 0 {
         return Ok(Numeric::from(1i64).round(scale));
     }

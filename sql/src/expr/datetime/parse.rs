@@ -264,7 +264,7 @@ fn word_field(text: &str, at: usize, parts: &mut Parts) -> Parse<usize> {
             (None, None) => {
                 let stop =
                     run(bytes, end, |b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-' | b'+'));
-                return if parts.time.is_some() || text[at..stop].contains('/') {
+                return if text[at..stop].contains('/') {
                     Err(Failure::Zone(text[at..stop].to_owned()))
                 } else {
                     Err(Failure::Syntax)

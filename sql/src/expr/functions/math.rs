@@ -274,9 +274,7 @@ fn width_bucket(args: &[Value], call: &Call<'_>) -> Result<Value> {
     if equal.is_eq() {
         return Err(invalid("lower bound cannot equal upper bound"));
     }
-    let before = operand.compare(low) == equal.reverse() && operand.compare(low).is_ne();
-    let before =
-        if equal.is_lt() { operand.compare(low).is_lt() } else { operand.compare(low).is_gt() || before };
+    let before = if equal.is_lt() { operand.compare(low).is_lt() } else { operand.compare(low).is_gt() };
     if before {
         return Ok(Value::Int4(0));
     }

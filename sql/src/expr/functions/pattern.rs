@@ -72,18 +72,18 @@ enum Token {
     Char(char),
     One,
     Many,
+    /// An escape character at the pattern's end: an error if a text gets that far.
+    Dangling,
 }
 
-fn like_tokens(pattern: &str, escape: Option<char>, insensitive: bool) -> Result<Vec<Token>> {
+fn like_tokens(pattern: &str, escape: Option<char>, insensitive: bool) -> Vec<Token> {
     let mut tokens = Vec::with_capacity(pattern.len());
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
         if Some(c) == escape {
             let Some(next) = chars.next() else {
-                return Err(SqlError::new(
-                    sqlstate::INVALID_ESCAPE_SEQUENCE,
-                    "LIKE pattern must not end with escape character",
-                ));
+                tokens.push(Token::Dangling);
+                break;
             };
             fold(next, insensitive, &mut |c| tokens.push(Token::Char(c)));
             continue;
@@ -94,7 +94,7 @@ fn like_tokens(pattern: &str, escape: Option<char>, insensitive: bool) -> Result
             c => fold(c, insensitive, &mut |c| tokens.push(Token::Char(c))),
         }
     }
-    Ok(tokens)
+    tokens
 }
 
 fn fold(c: char, insensitive: bool, f: &mut dyn FnMut(char)) {
@@ -120,13 +120,13 @@ pub fn like(text: &str, pattern: &str, escape: &str, insensitive: bool) -> Resul
     if let Some(inner) = pattern.strip_prefix('%').and_then(|p| p.strip_suffix('%')).filter(|p| plain(p)) {
         return Ok(text.contains(inner));
     }
-    let tokens = like_tokens(pattern, escape, insensitive)?;
+    let tokens = like_tokens(pattern, escape, insensitive);
     let mut folded = Vec::with_capacity(text.len());
     text.chars().for_each(|c| fold(c, insensitive, &mut |c| folded.push(c)));
-    Ok(matches(&folded, &tokens))
+    matches(&folded, &tokens)
 }
 
-fn matches(text: &[char], tokens: &[Token]) -> bool {
+fn matches(text: &[char], tokens: &[Token]) -> Result<bool> {
     let (mut t, mut p) = (0, 0);
     let mut retry: Option<(usize, usize)> = None; // where the last % takes one more character
     while t < text.len() {
@@ -146,14 +146,20 @@ fn matches(text: &[char], tokens: &[Token]) -> bool {
                 p += 1;
                 continue;
             }
+            Some(Token::Dangling) => {
+                return Err(SqlError::new(
+                    sqlstate::INVALID_ESCAPE_SEQUENCE,
+                    "LIKE pattern must not end with escape character",
+                ));
+            }
             _ => {}
         }
-        let Some((from, after)) = retry else { return false };
+        let Some((from, after)) = retry else { return Ok(false) };
         retry = Some((from + 1, after));
         t = from + 1;
         p = after;
     }
-    tokens[p..].iter().all(|t| matches!(t, Token::Many))
+    Ok(tokens[p..].iter().all(|t| matches!(t, Token::Many)))
 }
 
 /// A compiled regular expression.
@@ -351,7 +357,7 @@ mod tests {
         assert!(like("ABC", "a_C", "\\", true).unwrap());
         assert!(like("a%", "a!%", "!", false).unwrap());
         assert!(like("a\\b", "a\\b", "", false).unwrap());
-        assert_eq!(like("a", "a\\", "\\", false).unwrap_err().sqlstate, sqlstate::INVALID_ESCAPE_SEQUENCE);
+        assert_eq!(like("ab", "a\\", "\\", false).unwrap_err().sqlstate, sqlstate::INVALID_ESCAPE_SEQUENCE);
         assert_eq!(like("a", "a", "ab", false).unwrap_err().sqlstate, sqlstate::INVALID_ESCAPE_SEQUENCE);
     }
 

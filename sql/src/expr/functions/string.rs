@@ -111,7 +111,9 @@ fn concatenate(args: &[Value], call: &Call<'_>) -> Result<Value> {
     let mut out = String::new();
     for (value, arg) in args.iter().zip(call.args) {
         match value {
-            Value::Text(s) if !matches!(arg.ty, DataType::Char(_)) => out.push_str(s),
+            Value::Text(s) => out.push_str(s),
+            // As by a cast to text, hence in full.
+            Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
             other => out.push_str(&text::output_in(other, &arg.ty, call.context)),
         }
     }

@@ -286,7 +286,7 @@ fn trunc(args: &[Value], call: &Call<'_>) -> Result<Value> {
         }
         Value::Timestamptz(t) => {
             let zone = match args.get(2).and_then(Value::as_text) {
-                Some(zone) => i64::from(datetime::zone_offset(zone)?) * MICROS_PER_SECOND,
+                Some(zone) => named_offset(zone)?,
                 None => offset(call),
             };
             let cut = datetime::trunc(field, datetime::shift(*t, zone)?, "timestamp with time zone")?;
@@ -397,9 +397,15 @@ fn from_epoch(args: &[Value], call: &Call<'_>) -> Result<Value> {
     datetime::checked_timestamp(micros as i128).map(Value::Timestamptz)
 }
 
+/// A zone by name, in µs. A signed number is POSIX's, here: west is positive.
+fn named_offset(zone: &str) -> Result<i64> {
+    let offset = i64::from(datetime::zone_offset(zone)?) * MICROS_PER_SECOND;
+    Ok(if zone.trim().starts_with(['+', '-']) { -offset } else { offset })
+}
+
 fn at_time_zone(args: &[Value], call: &Call<'_>) -> Result<Value> {
     let offset = match &args[0] {
-        Value::Text(zone) => i64::from(datetime::zone_offset(zone)?) * MICROS_PER_SECOND,
+        Value::Text(zone) => named_offset(zone)?,
         Value::Interval(span) if span.months == 0 && span.days == 0 => span.micros,
         Value::Interval(_) => {
             return Err(SqlError::new(

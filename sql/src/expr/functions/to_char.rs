@@ -826,8 +826,13 @@ fn print_places(whole: &str, fraction: &str, template: &Template) -> String {
 }
 
 fn sign_body(body: String, negative: bool, template: &Template, magnitude: &Numeric) -> String {
-    let blanks = body.len() - body.trim_start_matches(' ').len();
-    // The sign stands at the first digit, in place of the blank before it.
+    // The sign stands before the first digit, after literals and blanks.
+    let is_digit = |p: &Place| matches!(p, Place::Nine | Place::Zero);
+    let literals: usize = (template.whole.iter().take_while(|p| !is_digit(p)))
+        .map(|p| if let Place::Literal(c) = p { c.len_utf8() } else { 0 })
+        .sum();
+    let after = body.get(literals..).unwrap_or("");
+    let blanks = body.len() - after.trim_start_matches(' ').len();
     let anchored = |sign: &str| format!("{}{sign}{}", &body[..blanks], &body[blanks..]);
     let ordinal = match template.ordinal {
         Some(upper) if !negative => suffix(magnitude.to_i128().map_or(0, |n| (n % 1000) as i64), upper),
