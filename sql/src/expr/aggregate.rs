@@ -278,7 +278,8 @@ struct Extreme {
 impl Accumulator for Extreme {
     fn add(&mut self, args: &[Value]) -> Result<()> {
         let value = argument(args);
-        if !value.is_null() && (self.best.is_null() || value.compare(&self.best) == self.wanted) {
+        // Of equal values (1.0, 1.00) the later one is kept, as in PostgreSQL.
+        if !value.is_null() && (self.best.is_null() || self.best.compare(value) != self.wanted) {
             self.best = value.clone();
         }
         Ok(())
@@ -436,6 +437,7 @@ struct FloatDeviation {
 impl Accumulator for FloatDeviation {
     fn add(&mut self, args: &[Value]) -> Result<()> {
         let Some(x) = argument(args).as_f64() else { return Ok(()) };
+        let finite = self.sum.is_finite() && self.squares.is_finite() && x.is_finite();
         self.n += 1.0;
         self.sum += x;
         if self.n > 1.0 {
@@ -443,6 +445,9 @@ impl Accumulator for FloatDeviation {
             self.squares += spread * spread / (self.n * (self.n - 1.0));
         } else if !x.is_finite() {
             self.squares = f64::NAN;
+        }
+        if finite && (self.sum.is_infinite() || self.squares.is_infinite()) {
+            return Err(SqlError::new(sqlstate::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow"));
         }
         Ok(())
     }

@@ -123,3 +123,69 @@ fn strings_as_postgresql() {
 fn times_as_postgresql() {
     run("time", include_str!("cases/time.txt"));
 }
+
+#[test]
+fn bulk_as_postgresql() {
+    run("bulk", include_str!("cases/bulk.txt"));
+}
+
+/// `type, text, hexadecimal binary form`.
+#[test]
+fn binary_as_postgresql() {
+    let environment = environment();
+    let context = EvalContext::new(&[], &environment);
+    for line in include_str!("cases/binary.txt").lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [name, shown, hex] = fields.as_slice() else { panic!("malformed case {line}") };
+        let ty = types::by_name(name).unwrap_or_else(|| panic!("no type {name}"));
+        let value = text::input(shown, &ty, &context).unwrap_or_else(|e| panic!("{line}: {e}"));
+        let mut bytes = Vec::new();
+        super::binary::send(&mut bytes, &value, &ty, &context).unwrap();
+        assert_eq!(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>(), *hex, "{line}");
+        assert_eq!(super::binary::receive(&bytes, &ty, &context).unwrap(), value, "{line}");
+        for cut in 0..bytes.len() {
+            // Cut short it is an error or, for text, another value; never a panic.
+            let _ = super::binary::receive(&bytes[..cut], &ty, &context);
+        }
+    }
+}
+
+/// `aggregate, argument type, values, result type, result`.
+#[test]
+fn aggregates_as_postgresql() {
+    let environment = environment();
+    let context = EvalContext::new(&[], &environment);
+    let mut failures = Vec::new();
+    for line in include_str!("cases/aggregate.txt").lines() {
+        let fields: Vec<&str> = line.splitn(4, '\t').collect();
+        let [name, ty, values, expected] = fields.as_slice() else { panic!("malformed case {line}") };
+        let got = aggregate(name, ty, values, &context)
+            .unwrap_or_else(|error| format!("!{}\t{}", error.sqlstate, error.message));
+        if got != *expected {
+            failures.push(format!("{name} {ty} {values}\n    expected {expected}\n    got      {got}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn aggregate(name: &str, ty: &str, values: &str, context: &EvalContext<'_>) -> Result<String> {
+    let ty = types::by_name(ty).expect("a type of ours");
+    let mut given = vec![ty.clone()];
+    if name == "string_agg" {
+        given.push(DataType::Unknown);
+    }
+    let found = super::aggregate::resolve_aggregate(name, &given)?;
+    let mut accumulator = found.accumulator(context);
+    for value in values.split('|').filter(|v| !v.is_empty()) {
+        let value = match value {
+            "NULL" => Value::Null,
+            other => text::input(other, &ty, context)?,
+        };
+        let argument = super::cast(&value, &ty, &found.args[0], super::CastKind::Implicit, context)?;
+        accumulator.add(&[argument, Value::text(",")])?;
+    }
+    let result = accumulator.finish()?;
+    let shown =
+        if result.is_null() { "NULL".to_owned() } else { text::output_in(&result, &found.ty, context) };
+    Ok(format!("{}\t{shown}", types::display(&types::bare(&found.ty))))
+}

@@ -94,6 +94,18 @@ fn write_uuid(out: &mut String, bytes: &[u8; 16]) {
     }
 }
 
+/// The shortest digits that read back; of two equally near ones the even.
+fn shortest_even<F: std::fmt::LowerExp + std::str::FromStr + PartialEq>(f: F) -> String {
+    let text = format!("{f:e}");
+    let digits = text.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
+    // Fewer digits leave no room for a tie.
+    if digits < 8 {
+        return text;
+    }
+    let exact = format!("{f:.*e}", digits - 1);
+    if exact != text && exact.parse::<F>().is_ok_and(|back| back == f) { exact } else { text }
+}
+
 /// A float: shortest digits that read back (extra_float_digits > 0), or rounded.
 fn write_float(out: &mut String, f: f64, single: bool, extra_digits: i32) {
     if f.is_nan() {
@@ -104,8 +116,8 @@ fn write_float(out: &mut String, f: f64, single: bool, extra_digits: i32) {
     }
     let shortest = extra_digits > 0;
     let (text, most) = match (shortest, single) {
-        (true, true) => (format!("{:e}", f as f32), 6),
-        (true, false) => (format!("{f:e}"), 15),
+        (true, true) => (shortest_even(f as f32), 6),
+        (true, false) => (shortest_even(f), 15),
         (false, single) => {
             let digits = (if single { 6 } else { 15 } + extra_digits).max(1) as usize;
             (format!("{f:.*e}", digits - 1), digits as i32)

@@ -38,7 +38,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let mut wire = Wire::new(stream);
-    let started = tokio::time::timeout(limits.startup, start(&mut wire, shared, &registry, &limits.settings)).await;
+    let started =
+        tokio::time::timeout(limits.startup, start(&mut wire, shared, &registry, &limits.settings)).await;
     let started = started.unwrap_or_else(|_| Err(protocol_error("the client took too long to start up")));
     let (mut session, _guard) = match started {
         Ok(Started::Session(session, guard)) => (session, guard),

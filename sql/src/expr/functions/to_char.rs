@@ -751,7 +751,7 @@ fn print_number(n: &Numeric, template: &Template) -> String {
     } else {
         print_places(whole, fraction, template)
     };
-    sign_body(body, negative && !overflows, template, &magnitude)
+    sign_body(body, negative, template, &magnitude)
 }
 
 /// The digits in their places: leading zeros blank (or left out under FM), separators only between digits.
@@ -803,7 +803,6 @@ fn print_places(whole: &str, fraction: &str, template: &Template) -> String {
         }
     }
     if template.point.is_some() {
-        out.push('.');
         let mut shown: Vec<char> = fraction.chars().collect();
         let mut fraction_out = String::new();
         if !template.fill {
@@ -813,6 +812,10 @@ fn print_places(whole: &str, fraction: &str, template: &Template) -> String {
                 shown.pop();
             }
         }
+        if shown.is_empty() && !started && !template.fill && !template.fraction.is_empty() {
+            out.push('0'); // a lone point is no number
+        }
+        out.push('.');
         let mut next = shown.into_iter();
         for place in &template.fraction {
             match place {
