@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::footprint::Item;
 use crate::ids::{EntryId, TableId};
-use crate::op::{Entry, Key, Op, RedTransaction};
+use crate::op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp};
 use crate::schema::Schema;
 
 mod slack;
@@ -306,5 +306,13 @@ fn stale_table(red: &RedTransaction, schema: &Schema) -> Option<TableId> {
         Op::Insert { table, .. } | Op::Update { table, .. } | Op::Delete { table, .. } => Some(*table),
         Op::Schema(_) => None,
     });
-    touched.into_iter().find(|table| red.tables.binary_search_by_key(table, |(id, _)| *id).is_err())
+    // A table that the transaction creates itself has no version to vouch for: nobody else knows it.
+    let creates = |table: &TableId| {
+        let made =
+            |op: &ShadowOp| matches!(&op.op, Op::Schema(SchemaChange::CreateTable(t)) if t.id == *table);
+        red.transaction.ops.iter().any(made)
+    };
+    touched
+        .into_iter()
+        .find(|table| red.tables.binary_search_by_key(table, |(id, _)| *id).is_err() && !creates(table))
 }

@@ -67,7 +67,7 @@ impl LocalHost {
             reader,
             disk,
             // 2026-01-01.
-            now: AtomicI64::new(820_454_400_000_000),
+            now: AtomicI64::new(820_540_800_000_000),
             random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
         })
     }

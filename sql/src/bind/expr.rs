@@ -518,7 +518,12 @@ impl Binder<'_> {
 
     fn function_call(&mut self, function: &ast::Function) -> Result<Expr> {
         let resolved = parse::object_name(self.env.text, &function.name)?;
-        let name = resolved.name.as_str();
+        // Gemini's own functions are known by their full names; all others are PostgreSQL's.
+        let name = match resolved.schema.as_deref() {
+            Some("gemini") => format!("gemini.{}", resolved.name),
+            _ => resolved.name,
+        };
+        let name = name.as_str();
         if function.over.is_some() {
             return Err(SqlError::unsupported(
                 format!("the window function {name}(…) OVER"),

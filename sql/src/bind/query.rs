@@ -399,7 +399,7 @@ impl Binder<'_> {
                     outputs.push(self.output(parse::ident(alias), expr));
                 }
                 SelectItem::Wildcard(_) => {
-                    if self.block().from.is_empty() {
+                    if self.block().named.is_empty() {
                         return Err(SqlError::new(
                             sqlstate::SYNTAX_ERROR,
                             "SELECT * with no tables specified is not valid",

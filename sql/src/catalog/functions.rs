@@ -1,6 +1,8 @@
 //! Functions that only the session can answer: definitions as SQL, visibility, the outcome of a transaction.
 
-use gemini_shadow_ops::{EntryId, IndexColumn, ReferentialAction, Schema, SiteId, Table, Value};
+use gemini_shadow_ops::{
+    EntryId, IndexColumn, MergeRule, ReferentialAction, RowRule, Schema, SiteId, Table, Value,
+};
 
 use super::names::quote;
 use super::{PG_CATALOG, computed, constraint_oid, index_oid, sequence_oid, table_oid};
@@ -27,6 +29,10 @@ pub fn call(name: &str, args: &[Value], environment: &SessionEnvironment) -> Opt
         | "pg_total_relation_size"
         | "pg_indexes_size"
         | "pg_database_size" => Value::Null,
+        "col_description" => {
+            text(oid.zip(args.get(1).and_then(Value::as_i64)).and_then(|(oid, n)| merge_text(schema, oid, n)))
+        }
+        "obj_description" => text(oid.and_then(|oid| rows_text(schema, oid))),
         "gemini.transaction_status" => return Some(transaction_status(args, environment)),
         "gemini.site" => Value::text(environment.host.site_name()),
         _ => return None,
@@ -134,6 +140,32 @@ pub(super) fn constraint_definition(schema: &Schema, oid: u32) -> Option<String>
         }
     }
     None
+}
+
+/// A column's annotation: it is what \d+ shows as its description.
+fn merge_text(schema: &Schema, oid: u32, n: i64) -> Option<String> {
+    let table = schema.tables.values().find(|t| table_oid(t.id) == oid)?;
+    let id = u16::try_from(n.checked_sub(1)?).ok()?;
+    let rule = match table.columns.iter().find(|c| c.id.0 == id)?.merge {
+        MergeRule::Strict => return None,
+        MergeRule::Lww => "LWW",
+        MergeRule::Delta => "DELTA",
+        MergeRule::Max => "MAX",
+        MergeRule::Min => "MIN",
+    };
+    Some(format!("MERGE {rule}"))
+}
+
+/// A table's annotation: it is what \dt+ shows as its description.
+fn rows_text(schema: &Schema, oid: u32) -> Option<String> {
+    let table = schema.tables.values().find(|t| table_oid(t.id) == oid)?;
+    let rule = match table.rows {
+        RowRule::Strict => return None,
+        RowRule::AppendOnly => "APPEND ONLY",
+        RowRule::AddWins => "ADD WINS",
+        RowRule::RemoveWins => "REMOVE WINS",
+    };
+    Some(format!("ROWS {rule}{}", if table.keys_trusted { ", KEYS TRUSTED" } else { "" }))
 }
 
 fn serial_sequence(schema: &Schema, args: &[Value]) -> Result<Value> {

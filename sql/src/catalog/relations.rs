@@ -155,8 +155,8 @@ fn attribute(relation: u32, n: Value, name: &str, ty: &DataType, column: Option<
     let minting = column.is_some_and(|c| c.identity.is_some());
     let generated = column.is_some_and(|c| c.generated.is_some());
     let has_default = column.is_some_and(|c| c.default.is_some()) || generated;
-    let collation = if info.category == 'S' { 100 } else { 0 };
     let array = matches!(ty, DataType::Array(_));
+    let collation = if info.category == 'S' && *ty != DataType::Name { 100 } else { 0 };
     vec![
         oid(relation),
         text(name),

@@ -99,6 +99,9 @@ fn oid(value: u32) -> Value {
 const TRUE: Value = Value::Bool(true);
 const FALSE: Value = Value::Bool(false);
 
+/// Where typcollation stands in pg_type.
+const COLLATION: usize = 28;
+
 /// Schemas: (oid, name).
 pub(super) const SCHEMAS: [(u32, &str); 4] = [
     (PG_CATALOG, "pg_catalog"),
@@ -126,7 +129,9 @@ pub(super) fn pg_type(_view: &View<'_>) -> Rows {
             info.array,
         ));
         if info.array != 0 {
-            rows.push(type_row(info.array, &format!("_{}", info.name), -1, "b", 'A', false, info.oid, 0));
+            let mut row = type_row(info.array, &format!("_{}", info.name), -1, "b", 'A', false, info.oid, 0);
+            row[COLLATION] = oid(if info.category == 'S' { 100 } else { 0 });
+            rows.push(row);
         }
     }
     rows

@@ -552,7 +552,7 @@ impl Change<'_> {
         // RESTART of an open sequence would mint values again: any change of it but the owner is a barrier.
         if old.is_open() && restart.is_some() {
             return Err(SqlError::unsupported(
-                format!("RESTART of sequence \"{}\", which is open", old.name),
+                format!("RESTART of the open sequence \"{}\"", old.name),
                 "No value is ever minted twice.",
             ));
         }

@@ -92,7 +92,7 @@ fn custom(name: &ast::ObjectName, modifiers: &[String]) -> Result<DataType, SqlE
     };
     let number = |i: usize| modifiers.get(i).and_then(|m| m.parse::<u32>().ok());
     Ok(match last.as_str() {
-        "oid" => DataType::Oid,
+        "oid" | "xid" | "regnamespace" | "regrole" => DataType::Oid,
         "name" => DataType::Name,
         "char" => DataType::InternalChar,
         "regclass" => DataType::Regclass,

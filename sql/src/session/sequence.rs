@@ -78,7 +78,7 @@ impl Session {
         }
         if sequence.base.is_some() {
             return Err(SqlError::unsupported(
-                format!("setval of sequence \"{}\", which is open", sequence.name),
+                format!("setval of the open sequence \"{}\"", sequence.name),
                 "Sites already mint from it without asking each other: no value is ever minted twice, so there is nothing to set. \
                  setval works before the first nextval.",
             ));

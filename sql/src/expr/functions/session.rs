@@ -67,6 +67,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("pg_get_statisticsobjdef_columns", &[Oid], Text, host).stable(),
     pure("pg_get_ruledef", &[Oid], Text, host).stable(),
     pure("pg_get_triggerdef", &[Oid], Text, host).stable(),
+    pure("pg_get_triggerdef", &[Oid, Bool], Text, host).stable(),
+    pure("pg_get_ruledef", &[Oid, Bool], Text, host).stable(),
     pure("pg_get_function_result", &[Oid], Text, host).stable(),
     pure("pg_get_function_arguments", &[Oid], Text, host).stable(),
     pure("pg_get_function_identity_arguments", &[Oid], Text, host).stable(),
@@ -82,6 +84,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("pg_database_size", &[Name], Int8, host).stable(),
     pure("pg_size_pretty", &[Int8], Text, size_pretty),
     pure("pg_relation_is_publishable", &[Regclass], Bool, falsehood).stable(),
+    // No table is a partition; psql asks as an element of IN, where NULL adds nothing.
+    pure("pg_partition_ancestors", &[Regclass], Regclass, host).stable(),
     pure("pg_my_temp_schema", &[], Oid, no_oid).stable(),
     pure("pg_is_other_temp_schema", &[Oid], Bool, falsehood).stable(),
     pure("pg_char_to_encoding", &[Name], Int4, encoding_number).stable(),
