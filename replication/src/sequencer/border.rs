@@ -12,6 +12,7 @@
 //! | Append, Heartbeat | not from another than this term's leader, not to it | follow two leaders in one term |
 //! | Heartbeat | `commit` within our log | panic: commit out of range |
 //! | AppendReply | at our term as leader: `index` within our log | send entries that do not exist |
+//! | AppendReply | not refusing what it has acknowledged (a late copy) | go back to before what is compacted, for ever |
 //! | VoteReply | granted votes only for the term whose requests have left here | become leader before its own log is on disk, and panic |
 //! | TimeoutNow | from the leader, at our term | campaign for a stranger |
 //!
@@ -195,10 +196,14 @@ pub fn check(node: &Node, from: SiteId, message: &RaftMessage, asked: u64) -> Re
         RaftMessage::AppendReply { index, commit, rejected, .. } => {
             bounded("index", *index)?;
             bounded("commit", *commit)?;
+            let leads = term == raft.term && raft.state == StateRole::Leader;
             if let Some(Rejected { hint, hint_term }) = rejected {
                 bounded("hint", *hint)?;
                 bounded("term", *hint_term)?;
-            } else if term == raft.term && raft.state == StateRole::Leader && *index > log.last_index() {
+                // A late copy: what it refuses was acknowledged since.
+                let matched = raft.prs().get(raft_id(from)).map_or(0, |p| p.matched);
+                return Ok(!leads || *index > matched);
+            } else if leads && *index > log.last_index() {
                 return Err(format!("acknowledges entry {index}, beyond our last {}", log.last_index()));
             }
             Ok(true)

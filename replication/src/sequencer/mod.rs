@@ -570,16 +570,28 @@ impl Sequencer {
         self.drive(now, out);
     }
 
+    /// The last index that all followers have acknowledged to this leader. It knows less than they have, and starts again from
+    /// there when an acknowledgement was lost: so it must keep what follows. Others need not.
+    fn acknowledged(&self) -> u64 {
+        let raft = &self.node.raft;
+        if !self.leads() {
+            return u64::MAX;
+        }
+        raft.prs().iter().filter(|(id, _)| **id != raft.id).map(|(_, p)| p.matched).min().unwrap_or(u64::MAX)
+    }
+
     /// Forgets what every member has and leaves bodies to the engine (`applied`: what it has applied, on disk). Returns one record
     /// that stands for all before it.
     pub fn compact(&mut self, everywhere: &Acks, applied: u64) -> Vec<u8> {
-        let done = self.node.raft.raft_log.applied;
+        let done = self.node.raft.raft_log.applied.min(self.acknowledged());
         let r = everywhere.ordered.min(self.handed).min(applied);
         let storage = self.node.mut_store();
         // The entry of that index itself, not an empty one after it: a member may lack that.
-        if let Some(index) = storage.index_of(r).filter(|index| storage.r_at(*index) == r && *index <= done) {
-            storage.compact(index);
+        if let Some(index) = storage.index_of(r).filter(|index| storage.r_at(*index) == r) {
+            storage.compact(index.min(done));
         }
+        let done = self.node.raft.raft_log.applied;
+        let storage = self.node.mut_store();
         let applied = applied.min(storage.r_at(done));
         storage.drop_bodies(applied.saturating_sub(KEEP_BODIES));
         let slots = storage.slots().map(|(_, slot)| (slot.term, slot.body.clone())).collect();
