@@ -11,6 +11,6 @@ fn main() -> std::io::Result<()> {
         let listener = tokio::net::TcpListener::bind(&address).await?;
         println!("listening on {address}");
         let (_stop, closing) = tokio::sync::watch::channel(false);
-        serve(listener, LocalHost::new(), Limits::default(), closing).await
+        serve(listener, LocalHost::ticking(), Limits::default(), closing).await
     })
 }

@@ -29,6 +29,8 @@ pub struct LocalHost {
     disk: MemDisk,
     /// µs since 2000; moves by one with every look, so that tests repeat.
     now: AtomicI64,
+    /// Set: time passes as it does outside too.
+    began: Option<std::time::Instant>,
     random: AtomicU64,
 }
 
@@ -47,6 +49,15 @@ struct Inner {
 impl LocalHost {
     /// An empty database.
     pub fn new() -> Arc<LocalHost> {
+        Arc::new(LocalHost::make(None))
+    }
+
+    /// An empty database in which time passes: for timeouts.
+    pub fn ticking() -> Arc<LocalHost> {
+        Arc::new(LocalHost::make(Some(std::time::Instant::now())))
+    }
+
+    fn make(began: Option<std::time::Instant>) -> LocalHost {
         let disk = MemDisk::new();
         let engine =
             Engine::open(Options::default(), Arc::new(disk.clone()), Arc::new(MemStore::new()), &mut |_| {})
@@ -62,14 +73,15 @@ impl LocalHost {
             statuses: BTreeMap::new(),
             interfere: 0,
         };
-        Arc::new(LocalHost {
+        LocalHost {
             inner: Mutex::new(inner),
             reader,
             disk,
+            began,
             // 2026-01-01.
             now: AtomicI64::new(820_540_800_000_000),
             random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
-        })
+        }
     }
 
     /// Refuses the next `n` commits with a conflict.
@@ -218,7 +230,8 @@ impl Host for LocalHost {
     }
 
     fn now(&self) -> i64 {
-        self.now.fetch_add(1, Ordering::Relaxed)
+        let passed = self.began.map_or(0, |began| i64::try_from(began.elapsed().as_micros()).unwrap_or(0));
+        self.now.fetch_add(1, Ordering::Relaxed) + passed
     }
 
     fn random(&self) -> u64 {
