@@ -217,7 +217,15 @@ impl Builder {
     }
 
     /// A binary operator, comparisons and LIKE's `~~`, `~~*` included.
-    pub fn operator(&self, symbol: &str, left: Expr, right: Expr) -> Result<Expr> {
+    pub fn operator(&self, symbol: &str, left: Expr, mut right: Expr) -> Result<Expr> {
+        // PostgreSQL calls date + $1 ambiguous (days or an interval?); applications mean days, and drivers say so.
+        if symbol == "+"
+            && left.ty == DataType::Date
+            && right.ty == DataType::Unknown
+            && matches!(right.kind, ExprKind::Param(_))
+        {
+            right = self.cast(right, &DataType::Int4, CastKind::Implicit)?;
+        }
         let resolved = resolve_operator(symbol, Some(&left.ty), &right.ty)?;
         let Some(op) = CompareOp::from_symbol(symbol) else {
             return match symbol {

@@ -199,7 +199,8 @@ impl Fixed {
 
     /// e^x, by halving x until the series is quick, then squaring.
     fn exp(&self, x: &BigInt) -> BigInt {
-        let bits = (x.abs() / &self.one).bits() + 8;
+        // Terms and squarings in balance: about the root of the precision of each.
+        let bits = (x.abs() / &self.one).bits() + 8 + self.one.bits().isqrt();
         let small = x >> bits;
         let mut term = self.one.clone();
         let mut sum = self.one.clone();
@@ -238,6 +239,17 @@ impl Fixed {
     }
 }
 
+/// exp and powers that are not integers are computed to this many digits before the point; beyond is refused, since one
+/// call could keep a site busy for minutes.
+const MAX_COMPUTED: f64 = 4_000.0;
+
+fn too_many_digits() -> SqlError {
+    SqlError::unsupported(
+        format!("an exponential with more than {MAX_COMPUTED} digits before the point"),
+        "Use double precision, or an integer exponent.",
+    )
+}
+
 /// e^n.
 pub fn exp(n: &Numeric) -> Result<Numeric> {
     if n.is_nan() {
@@ -246,6 +258,9 @@ pub fn exp(n: &Numeric) -> Result<Numeric> {
     let digits = n.to_f64() * std::f64::consts::LOG10_E;
     if digits > MAX_WHOLE as f64 {
         return Err(overflow());
+    }
+    if digits > MAX_COMPUTED {
+        return Err(too_many_digits());
     }
     let digits = digits.max(-(MAX_DISPLAY_SCALE as f64) * 2.0) as i64;
     let scale = clamp_scale(MIN_DIGITS - digits, &[n]);
@@ -257,7 +272,8 @@ fn exp_to(n: &Numeric, scale: i64, digits: i64) -> Numeric {
         return Numeric::from_parts(0, scale as u16);
     }
     // Squaring loses digits: as many as the result has before the point, and some.
-    let fixed = Fixed::new(scale + digits.abs() + 30);
+    let root = ((scale + digits.abs()) * 4).isqrt();
+    let fixed = Fixed::new(scale + digits.abs() + root + 40);
     fixed.back(fixed.exp(&fixed.of(n)), scale)
 }
 
@@ -293,12 +309,18 @@ fn check_logarithm(n: &Numeric) -> Result<()> {
     Ok(())
 }
 
-/// Enough digits to hold n and ln n to a scale.
+/// ln n with `scale` digits after the point and some: n is taken as m × 10^e with m below 1, so that the size of n costs nothing.
 fn ln_fixed(n: &Numeric, scale: i64) -> (Fixed, BigInt) {
-    // A small number loses its leading zeros: count them in.
-    let (w, _) = weight(n);
-    let fixed = Fixed::new(scale + (w.abs() + 1) * 4 + 30);
-    let ln = fixed.ln(&fixed.of(n));
+    let (mantissa, have) = n.parts().unwrap_or_default();
+    let length = mantissa.magnitude().to_string().len() as i64;
+    let exponent = length - i64::from(have);
+    let fixed = Fixed::new(scale + 40);
+    let shift = fixed.scale - length;
+    let m = if shift >= 0 { mantissa * pow10(shift) } else { mantissa / pow10(-shift) };
+    let mut ln = fixed.ln(&m);
+    if exponent != 0 {
+        ln += fixed.ln(&(&fixed.one * 10)) * exponent;
+    }
     (fixed, ln)
 }
 
@@ -373,26 +395,29 @@ pub fn power(base: &Numeric, exponent: &Numeric) -> Result<Numeric> {
     if digits > MAX_WHOLE as f64 {
         return Err(overflow());
     }
+    if digits > MAX_COMPUTED {
+        return Err(too_many_digits());
+    }
     if digits < -(MAX_DISPLAY_SCALE as f64) {
         return Ok(Numeric::from_parts(0, MAX_DISPLAY_SCALE as u16));
     }
     let scale = clamp_scale(MIN_DIGITS - digits as i64, &[&base, exponent]);
     let (weight, _) = weight(exponent);
-    let (fixed, ln) = ln_fixed(&base, scale + (digits.abs() as i64) + (weight.abs() + 1) * 4 + 10);
+    let (fixed, ln) = ln_fixed(&base, scale + (digits.abs() as i64) * 2 + (weight.abs() + 1) * 4 + 60);
     let product = fixed.mul(&ln, &fixed.of(exponent));
     let result = fixed.back(fixed.exp(&product), scale);
     Ok(if negative && odd { result.neg() } else { result })
 }
 
 fn power_integer(base: &Numeric, n: i32) -> Result<Numeric> {
+    let scale = MIN_DIGITS.max(i64::from(base.scale())).min(MAX_DISPLAY_SCALE);
     let digits = f64::from(n) * log10_estimate(base);
     if digits > MAX_WHOLE as f64 + 4.0 {
         return Err(overflow());
     }
     if digits + 1.0 < -(MAX_DISPLAY_SCALE as f64) {
-        return Ok(Numeric::from_parts(0, MAX_DISPLAY_SCALE as u16));
+        return Ok(Numeric::from_parts(0, scale as u16));
     }
-    let scale = MIN_DIGITS.max(i64::from(base.scale())).min(MAX_DISPLAY_SCALE);
     if n == 0 {
         return Ok(Numeric::from(1i64).round(scale));
     }

@@ -7,7 +7,7 @@
 use gemini_shadow_ops::{DataType, Schema, Value};
 use sqlparser::ast;
 
-use super::{EvalContext, SessionInfo, context, text, types};
+use super::{EvalContext, Expr, ExprKind, SessionInfo, TimeZone, context, text, types};
 use crate::bind::{Binder, Body};
 use crate::error::{Result, SqlError};
 use crate::plan::{PlanEnv, VirtualCatalog, VirtualTable};
@@ -55,6 +55,14 @@ fn environment() -> Fixed {
 
 /// The type and the value of an expression without a row.
 fn evaluate(sql: &str) -> Result<(DataType, Value)> {
+    let expr = bind(sql)?.0.swap_remove(0);
+    let environment = environment();
+    let value = expr.eval(&[], &EvalContext::new(&[], &environment))?;
+    Ok((expr.ty.clone(), value))
+}
+
+/// A list of expressions, and the parameters' types.
+fn bind(sql: &str) -> Result<(Vec<Expr>, Vec<DataType>)> {
     let statement = format!("SELECT {sql}");
     let schema = std::sync::Arc::new(Schema::default());
     let env = PlanEnv {
@@ -70,12 +78,10 @@ fn evaluate(sql: &str) -> Result<(DataType, Value)> {
     let Some(ast::Statement::Query(query)) = parsed.first() else {
         return Err(SqlError::internal("not a query"));
     };
-    let bound = Binder::new(env).top(query)?;
+    let mut binder = Binder::new(env);
+    let bound = binder.top(query)?;
     let Body::Select(select) = bound.body else { return Err(SqlError::internal("not a SELECT")) };
-    let expr = &select.outputs[0];
-    let environment = environment();
-    let value = expr.eval(&[], &EvalContext::new(&[], &environment))?;
-    Ok((expr.ty.clone(), value))
+    Ok((select.outputs, binder.builder.param_types()?))
 }
 
 fn answer(sql: &str) -> String {
@@ -188,4 +194,199 @@ fn aggregate(name: &str, ty: &str, values: &str, context: &EvalContext<'_>) -> R
     let shown =
         if result.is_null() { "NULL".to_owned() } else { text::output_in(&result, &found.ty, context) };
     Ok(format!("{}\t{shown}", types::display(&types::bare(&found.ty))))
+}
+
+/// Untyped parameters take the types that PostgreSQL's PREPARE gives them.
+#[test]
+fn parameters_take_types() {
+    for (sql, expected) in [
+        ("now() + $1", "interval"),
+        ("date('now') - $1", "date"),
+        ("date('now') + $1", "int4"), // PostgreSQL: ambiguous
+        ("now() - $1", "timestamptz"),
+        ("interval '1 day' * $1", "float8"),
+        ("1.5 * $1, 2 ^ $2, round($3, 2)", "numeric,float8,numeric"),
+        ("substr($1, $2, $3), length($4), repeat('a', $5)", "text,int4,int4,text,int4"),
+        (
+            "case when $1 then $2 else 5 end, greatest($3, 2), nullif($4, 'x'), array[$5, 1], 1 = any($6)",
+            "bool,int4,int4,text,int4,_int4",
+        ),
+        ("$1 || $2", "text,text"),
+        ("$1 = $1 + 1", "int4"),
+        ("$1::text, $1", "text"),
+        ("$1::int + 1, $1 || 'a'", "int4"),
+        ("$1 + 1, $1 + 1.5", "int4"),
+        (
+            "$1 in ('a', 'b'), lower($2) = $3, $4 is distinct from 5, not $5, $6 and true, $7 is true",
+            "text,text,text,int4,bool,bool,bool",
+        ),
+        ("'abc' like $1, $2 between 1::int2 and 5::int8", "text,int2"),
+    ] {
+        let types = bind(sql).unwrap_or_else(|e| panic!("{sql}: {e}")).1;
+        let names: Vec<String> = types.iter().map(types::internal_name).collect();
+        assert_eq!(names.join(","), expected, "{sql}");
+    }
+    for sql in ["$1 + $2", "-$1", "extract(year from $1)", "date_trunc('day', $1)"] {
+        assert!(bind(sql).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn constants_fold_and_the_rest_stays() {
+    let folded = |sql: &str| matches!(bind(sql).unwrap().0[0].kind, ExprKind::Const(_));
+    for sql in [
+        "1 + 2 * 3",
+        "lower('ABC')",
+        "case when 1 = 2 then 1 / 0 else 5 end",
+        "true or 1 / 0 = 1",
+        "date '2020-01-01' + 1",
+        "timestamptz '2020-01-01 00:00+02'",
+        "'a' like 'a%'",
+        "5 in (1, 5)",
+    ] {
+        assert!(folded(sql), "{sql}");
+    }
+    for sql in [
+        "now()",
+        "timestamp 'now'",
+        "timestamptz '2020-01-01 00:00'",
+        "random()",
+        "1 / 0",
+        "$1 + 1",
+        "current_date",
+        "gen_random_uuid()",
+        "case when $1 = 1 then 1 / 0 else 5 end",
+    ] {
+        assert!(!folded(sql), "{sql}");
+    }
+    // At the start of an execution, what is fixed within the statement folds too.
+    let environment = environment();
+    let params = [Value::Int4(2)];
+    let context = EvalContext::new(&params, &environment);
+    for (sql, fixed) in [
+        ("now()", true),
+        ("timestamp 'now' + interval '2 hours'", true),
+        ("$1 + 1", true),
+        ("random()", false),
+    ] {
+        let mut expr = bind(sql).unwrap().0.swap_remove(0);
+        expr.fold(Some(&context));
+        assert_eq!(expr.as_const().is_some(), fixed, "{sql}");
+    }
+}
+
+#[test]
+fn zones_show_and_read_times() {
+    let mut environment = environment();
+    environment.0.time_zone = TimeZone { name: "+05:30".to_owned(), offset: 19_800 };
+    let context = EvalContext::new(&[], &environment);
+    for (sql, expected) in [
+        ("timestamptz '2020-01-01 00:00+00'", "2020-01-01 05:30:00+05:30"),
+        ("timestamptz '2020-01-01 00:00'", "2020-01-01 00:00:00+05:30"),
+        ("timestamptz '2020-01-01 20:00+00'::date", "2020-01-02"),
+        ("date_trunc('day', timestamptz '2020-01-01 20:00+00')", "2020-01-02 00:00:00+05:30"),
+        ("extract(hour from timestamptz '2020-01-01 00:00+00')", "5"),
+        ("date '2020-01-01' = timestamptz '2020-01-01 00:00+05:30'", "t"),
+        ("now()", "2026-11-23 23:30:00+05:30"),
+        ("current_date", "2026-11-23"),
+        ("localtimestamp", "2026-11-23 23:30:00"),
+        ("timestamp 'tomorrow'", "2026-11-24 00:00:00"),
+    ] {
+        let expr = bind(sql).unwrap_or_else(|e| panic!("{sql}: {e}")).0.swap_remove(0);
+        let value = expr.eval(&[], &context).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        assert_eq!(text::output_in(&value, &expr.ty, &context), expected, "{sql}");
+    }
+    let error = evaluate("timestamptz '2020-01-01 00:00 Europe/Paris'").unwrap_err();
+    assert_eq!(error.sqlstate, crate::sqlstate::FEATURE_NOT_SUPPORTED);
+}
+
+/// Whatever text a client sends as whatever type, there is an answer.
+#[test]
+fn input_never_panics() {
+    let environment = environment();
+    let context = EvalContext::new(&[], &environment);
+    let texts = [
+        "",
+        " ",
+        "-",
+        "+",
+        ".",
+        "{",
+        "}",
+        "{{",
+        "{,}",
+        "{\"",
+        "\\",
+        "\\x",
+        "1e",
+        "1e999999999",
+        "-1e-99999",
+        "é",
+        "1é",
+        "2020-",
+        "2020-01-",
+        "-2020",
+        "1:2:3:4",
+        "24:00:01",
+        "99999999999999999999",
+        "P",
+        "P1",
+        "PT",
+        "P1YT",
+        "1 1 1",
+        "1 day ago ago",
+        "+infinity",
+        "- infinity",
+        "2020-01-01 +",
+        "2020-01-01 +99",
+        "jan",
+        "jan 1",
+        "1 jan 20000000",
+        "T",
+        "t1",
+        "::",
+        "1::",
+        "0-0-0",
+        "1/1/1/1",
+        "é-01-01",
+        "9223372036854775808 days",
+        "1e5 days",
+        "1.é",
+    ];
+    for (ty, _) in types::SCALARS {
+        for text in texts {
+            let _ = text::input(text, ty, &context);
+            let _ = text::input(text, &DataType::Array(Box::new(ty.clone())), &context);
+            let _ = super::binary::receive(text.as_bytes(), ty, &context);
+        }
+    }
+    for template in ["", "YYYY", "é", "\"", "FM", "DDTH", "9", "EEEE", "9.9.9", "V", "S", "PR9", "L9", "\"x"]
+    {
+        for sql in ["to_char(now(), '?')", "to_char(1.5, '?')", "to_date('é1', '?')", "to_number('é1', '?')"]
+        {
+            let _ = evaluate(&sql.replace('?', template));
+        }
+    }
+}
+
+/// One call must not keep a site busy: these are quick or refused.
+#[test]
+fn large_results_are_bounded() {
+    for (sql, state) in [
+        ("exp(9000.5)", None),
+        ("exp(40000.0)", Some("0A000")),
+        ("exp(1000000.0)", Some("22003")),
+        ("exp(-100000.0)", None),
+        ("1234.5 ^ 1000.5", None),
+        ("1234.5 ^ 20000.5", Some("0A000")),
+        ("10.0 ^ 130000.0", None),
+        ("10.0 ^ 140000.0", Some("22003")),
+        ("ln(1e131000)", None),
+        ("log(1e131000)", None),
+        ("repeat('x', 2000000000)", Some("54000")),
+        ("lpad('x', 2000000000)", Some("54000")),
+    ] {
+        let got = evaluate(sql).err().map(|e| e.sqlstate);
+        assert_eq!(got, state, "{sql}");
+    }
 }

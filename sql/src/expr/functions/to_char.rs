@@ -428,7 +428,7 @@ fn skip_literal(rest: &mut &str, literal: &str) {
 }
 
 fn read_key(read: &mut Read, rest: &mut &str, key: &'static str, runs_on: bool) -> Result<()> {
-    let width = |n: usize| if runs_on { 18 } else { n };
+    let width = |n: usize| if runs_on { 9 } else { n };
     match key {
         "YYYY" | "IYYY" => read.year = Some(digits(rest, width(4), key)?.0),
         "YYY" | "YY" | "Y" => {
@@ -471,7 +471,7 @@ fn read_key(read: &mut Read, rest: &mut &str, key: &'static str, runs_on: bool) 
         "DAY" | "Day" | "day" | "DY" | "Dy" | "dy" => drop(word(rest)),
         "DD" => read.day = Some(digits(rest, 2, key)?.0),
         "DDD" => read.day_of_year = Some(digits(rest, 3, key)?.0),
-        "J" => read.julian = Some(digits(rest, 18, key)?.0),
+        "J" => read.julian = Some(digits(rest, 9, key)?.0),
         "HH24" => read.hour = digits(rest, 2, key)?.0,
         "HH" | "HH12" => {
             read.hour = digits(rest, 2, key)?.0;
