@@ -435,10 +435,9 @@ fn eval_quantified_subquery(
     context: &EvalContext<'_>,
 ) -> Result<Value> {
     // IN and NOT IN may be answered by a hash table.
-    if (op, all) == (CompareOp::Eq, false) || (op, all) == (CompareOp::NotEq, true) {
-        if let Some(found) = context.environment.subquery_contains(id, outer, needle)? {
-            return Ok(truth(found.map(|b| b != all)));
-        }
+    let hashable = matches!((op, all), (CompareOp::Eq, false) | (CompareOp::NotEq, true));
+    if hashable && let Some(found) = context.environment.subquery_contains(id, outer, needle)? {
+        return Ok(truth(found.map(|b| b != all)));
     }
     let mut unknown = false;
     let mut decided = false;

@@ -367,7 +367,8 @@ fn scale(a: &Interval, f: &dyn Fn(f64) -> f64) -> Result<Interval> {
     }
     result_days = int(f64::from(result_days) + month_days.trunc())?;
     let micros = (f(a.micros as f64) + seconds * 1e6).round_ties_even();
-    if micros.is_nan() || !(-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&micros) {
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if !(-END..END).contains(&micros) {
         return Err(interval_out_of_range());
     }
     Ok(Interval { months: result_months, days: result_days, micros: micros as i64 })

@@ -229,10 +229,10 @@ fn write_with_zone(out: &mut String, micros: i64, offset: Option<i32>) {
 pub fn write_offset(out: &mut String, offset: i32) {
     let seconds = offset.unsigned_abs();
     let _ = write!(out, "{}{:02}", if offset < 0 { '-' } else { '+' }, seconds / 3600);
-    if seconds % 3600 != 0 {
+    if !seconds.is_multiple_of(3600) {
         let _ = write!(out, ":{:02}", seconds / 60 % 60);
     }
-    if seconds % 60 != 0 {
+    if !seconds.is_multiple_of(60) {
         let _ = write!(out, ":{:02}", seconds % 60);
     }
 }

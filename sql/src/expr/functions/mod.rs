@@ -7,6 +7,7 @@ pub mod array;
 pub mod compare;
 pub mod format;
 pub mod math;
+pub mod number_format;
 pub mod pattern;
 pub mod session;
 pub mod string;
@@ -18,6 +19,7 @@ pub(super) static FUNCTIONS: &[&[Function]] = &[
     array::FUNCTIONS,
     format::FUNCTIONS,
     math::FUNCTIONS,
+    number_format::FUNCTIONS,
     pattern::FUNCTIONS,
     session::FUNCTIONS,
     string::FUNCTIONS,
