@@ -6,12 +6,15 @@ use std::pin::Pin;
 
 use gemini_engine::{LocalRead, Seq, Snapshot};
 use gemini_shadow_ops::{
-    Classification, Color, EntryId, Frontier, Item, Schema, SequenceId, ShadowTransaction, SiteId, TxnId,
-    Value,
+    Classification, Color, DataType, EntryId, Frontier, Item, Schema, SequenceId, ShadowTransaction, SiteId,
+    TxnId, Value,
 };
 
 /// A future of the host's, not bound to any runtime.
 pub type Wait<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A `gemini.*` view: its columns, and its rows.
+pub type View = (Vec<(&'static str, DataType)>, Vec<Vec<Value>>);
 
 /// When a blue commit is acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +136,5 @@ pub trait Host: Send + Sync + 'static {
     /// What this site has applied.
     fn frontier(&self) -> Frontier;
     /// Rows of a `gemini.*` view (`sites`, `status`, `conflicts`, `transactions`): column names and rows; None if there is no such view.
-    fn view(&self, name: &str)
-    -> Option<(Vec<(&'static str, gemini_shadow_ops::DataType)>, Vec<Vec<Value>>)>;
+    fn view(&self, name: &str) -> Option<View>;
 }

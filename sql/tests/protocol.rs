@@ -384,14 +384,19 @@ fn a_cancel_request_ends_what_runs() {
     body.extend_from_slice(&c.key.to_be_bytes());
     cancel.write_all(&16i32.to_be_bytes()).unwrap();
     cancel.write_all(&body).unwrap();
-    assert_eq!(c.until_ready(1), lines("T count:20:0\n SERROR C57014 Mcanceling statement due to user request\n Z I"));
+    assert_eq!(
+        c.until_ready(1),
+        lines("T count:20:0\n SERROR C57014 Mcanceling statement due to user request\n Z I")
+    );
     assert_eq!(c.say(&[query("SELECT 1")]), lines("T ?column?:23:0\n D 1\n C SELECT 1\n Z I"));
     assert_eq!(
         c.say(&[
             query("SET statement_timeout = '50ms'"),
             query("SELECT count(*) FROM generate_series(1, 100000) AS a, generate_series(1, 100000) AS b")
         ]),
-        lines("C SET\n Z I\n T count:20:0\n SERROR C57014 Mcanceling statement due to statement timeout\n Z I")
+        lines(
+            "C SET\n Z I\n T count:20:0\n SERROR C57014 Mcanceling statement due to statement timeout\n Z I"
+        )
     );
 }
 

@@ -9,8 +9,8 @@ mod views;
 use std::sync::Arc;
 
 use gemini_engine::{Seq, Snapshot};
-use gemini_shadow_ops::{DataType, EntryId, Frontier, Schema, SequenceId, SiteId, Value};
-use gemini_sql::host::{CommitError, Committed, Host, Submission, TransactionStatus, Wait};
+use gemini_shadow_ops::{EntryId, Frontier, Schema, SequenceId, SiteId};
+use gemini_sql::host::{CommitError, Committed, Host, Submission, TransactionStatus, View, Wait};
 use tokio::sync::watch;
 
 use crate::site::{Input, Minted, Reply, Shared};
@@ -172,7 +172,7 @@ impl Host for SiteHost {
         self.snapshot().frontier().clone()
     }
 
-    fn view(&self, name: &str) -> Option<(Vec<(&'static str, DataType)>, Vec<Vec<Value>>)> {
+    fn view(&self, name: &str) -> Option<View> {
         views::view(self, name)
     }
 }

@@ -2,11 +2,9 @@
 
 use gemini_shadow_ops::{ColumnId, DataType, Frontier, Key, Row, SiteId, Stamp, Table, Value};
 use gemini_sql::expr::{SessionInfo, text};
-use gemini_sql::host::{Host, TransactionStatus};
+use gemini_sql::host::{Host, TransactionStatus, View};
 
 use super::{POSTGRES_EPOCH, SiteHost};
-
-type View = (Vec<(&'static str, DataType)>, Vec<Vec<Value>>);
 
 pub(super) fn view(host: &SiteHost, name: &str) -> Option<View> {
     match name {

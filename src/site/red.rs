@@ -26,7 +26,8 @@ impl Site {
         let id = self.replica.next_entry_id();
         let schema = self.engine.schema();
         let reasons = submission.classification.reasons.iter().map(|reason| reason.describe(&schema).why);
-        let reasons = reasons.collect::<Vec<_>>().join("; ");
+        let reasons: std::collections::BTreeSet<String> = reasons.collect();
+        let reasons = reasons.into_iter().collect::<Vec<_>>().join("; ");
         let deadline = self.now + submission.timeout.unwrap_or(self.options.commit_timeout);
         self.claim(&submission, id);
         let transaction = match self.stamped(submission.transaction) {
