@@ -280,13 +280,13 @@ impl Builder {
         Ok(self.folded(ExprKind::Not(Box::new(arg)), DataType::Bool))
     }
 
-    /// IS [NOT] NULL.
+    /// `IS [NOT] NULL`.
     pub fn is_null(&self, arg: Expr, negated: bool) -> Result<Expr> {
         let arg = self.finish(arg)?;
         Ok(self.folded(ExprKind::IsNull { arg: Box::new(arg), negated }, DataType::Bool))
     }
 
-    /// IS [NOT] TRUE, FALSE, UNKNOWN.
+    /// `IS [NOT] TRUE`, FALSE, UNKNOWN.
     pub fn is_bool(&self, arg: Expr, truth: Option<bool>, negated: bool) -> Result<Expr> {
         let word = truth.map_or("UNKNOWN", |t| if t { "TRUE" } else { "FALSE" });
         let arg = self.condition(&format!("IS {}{word}", if negated { "NOT " } else { "" }), arg)?;
@@ -302,7 +302,7 @@ impl Builder {
         ))
     }
 
-    /// IS [NOT] DISTINCT FROM.
+    /// `IS [NOT] DISTINCT FROM`.
     pub fn is_distinct(&self, left: Expr, right: Expr, negated: bool) -> Result<Expr> {
         let (left, right) = self.comparable("=", left, right)?;
         let kind = ExprKind::IsDistinct { left: Box::new(left), right: Box::new(right), negated };
@@ -344,7 +344,7 @@ impl Builder {
         Ok(self.folded(ExprKind::Case { branches, otherwise }, ty))
     }
 
-    /// [NOT] IN (list).
+    /// `[NOT] IN` (list).
     pub fn in_list(&self, arg: Expr, list: Vec<Expr>, negated: bool) -> Result<Expr> {
         // One type for all if there is one; else each item is compared by its own operator.
         let all: Vec<DataType> = std::iter::once(&arg).chain(&list).map(|e| e.ty.clone()).collect();
@@ -370,7 +370,7 @@ impl Builder {
         if negated { self.not(any) } else { Ok(any) }
     }
 
-    /// [NOT] BETWEEN.
+    /// `[NOT] BETWEEN`.
     pub fn between(&self, arg: Expr, low: Expr, high: Expr, negated: bool) -> Result<Expr> {
         let (left, low) = self.comparable(">=", arg.clone(), low)?;
         let (right, high) = self.comparable("<=", arg, high)?;
@@ -385,7 +385,7 @@ impl Builder {
         Ok(self.folded(kind, DataType::Bool))
     }
 
-    /// [NOT] LIKE, ILIKE.
+    /// `[NOT] LIKE`, ILIKE.
     pub fn like(
         &self,
         arg: Expr,
@@ -450,7 +450,7 @@ impl Builder {
         Ok(self.folded(ExprKind::Array(list), ty))
     }
 
-    /// a[i].
+    /// `a[i]`.
     pub fn index(&self, array: Expr, index: Expr) -> Result<Expr> {
         let Some(ty) = array.ty.element().cloned() else {
             return Err(SqlError::new(

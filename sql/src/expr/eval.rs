@@ -350,7 +350,7 @@ fn extreme(list: &[Expr], row: &[Value], context: &EvalContext<'_>, wanted: Orde
     Ok(best)
 }
 
-/// a[i]; NULL outside.
+/// `a[i]`; NULL outside.
 pub fn subscript(array: &Value, index: &Value) -> Value {
     match (array, index.as_i64()) {
         (Value::Array(list), Some(i)) if i >= 1 => list.get((i - 1) as usize).cloned().unwrap_or(Value::Null),

@@ -122,14 +122,14 @@ pub enum ExprKind {
     Or(Vec<Expr>),
     /// NOT.
     Not(Box<Expr>),
-    /// IS [NOT] NULL.
+    /// `IS [NOT] NULL`.
     IsNull {
         /// Tested.
         arg: Box<Expr>,
         /// IS NOT NULL.
         negated: bool,
     },
-    /// IS [NOT] TRUE, FALSE, UNKNOWN (None).
+    /// `IS [NOT] TRUE`, FALSE, UNKNOWN (None).
     IsBool {
         /// Tested.
         arg: Box<Expr>,
@@ -138,7 +138,7 @@ pub enum ExprKind {
         /// IS NOT.
         negated: bool,
     },
-    /// IS [NOT] DISTINCT FROM.
+    /// `IS [NOT] DISTINCT FROM`.
     IsDistinct {
         /// Left.
         left: Box<Expr>,
@@ -154,7 +154,7 @@ pub enum ExprKind {
         /// ELSE.
         otherwise: Option<Box<Expr>>,
     },
-    /// [NOT] IN (list).
+    /// `[NOT] IN` (list).
     InList {
         /// Left.
         arg: Box<Expr>,
@@ -163,7 +163,7 @@ pub enum ExprKind {
         /// NOT IN.
         negated: bool,
     },
-    /// [NOT] BETWEEN.
+    /// `[NOT] BETWEEN`.
     Between {
         /// Tested.
         arg: Box<Expr>,
@@ -174,7 +174,7 @@ pub enum ExprKind {
         /// NOT BETWEEN.
         negated: bool,
     },
-    /// [NOT] LIKE, ILIKE.
+    /// `[NOT] LIKE`, ILIKE.
     Like {
         /// Tested.
         arg: Box<Expr>,
@@ -204,7 +204,7 @@ pub enum ExprKind {
     },
     /// ARRAY[…].
     Array(Vec<Expr>),
-    /// a[i], counted from 1.
+    /// `a[i]`, counted from 1.
     Index {
         /// The array.
         array: Box<Expr>,

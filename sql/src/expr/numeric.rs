@@ -1,7 +1,7 @@
 //! NUMERIC beyond addition: division, roots, logarithms, powers, with the result scales that PostgreSQL chooses.
 //!
 //! PostgreSQL aims at 16 significant digits and never fewer than the inputs' scales. Its estimates count in digits of base
-//! 10,000; [`weight`] reproduces them, since they decide how many digits are printed. The functions themselves are
+//! 10,000; `weight` reproduces them, since they decide how many digits are printed. The functions themselves are
 //! computed on integers scaled by a power of ten, with guard digits, and rounded once.
 
 use bigdecimal::num_bigint::BigInt;

@@ -1,6 +1,6 @@
 //! Values from and to text, as PostgreSQL reads and prints them.
 //!
-//! [`write`] is the output function of every type, [`input`] the input function; `input(write(v)) == v`. Dates and times
+//! [`write()`] is the output function of every type, [`input`] the input function; `input(write(v)) == v`. Dates and times
 //! are in [`super::datetime`], arrays below.
 
 use std::fmt::Write as _;
