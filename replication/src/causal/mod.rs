@@ -37,7 +37,7 @@
 //! "the frontier is within `logged`" would do if all peers were right. `held` is kept by the same walk as `applied`, red left
 //! aside, so that it is closed even if they are not: it costs one comparison for each transaction.
 //!
-//! The streams are in [`stream`], filling gaps in [`fetch`]. Not here: who may be reached and how ([`crate::routes`]), and what
+//! The streams are in `stream`, filling gaps in `fetch`. Not here: who may be reached and how ([`crate::routes`]), and what
 //! order red has ([`crate::sequencer`]).
 
 mod fetch;

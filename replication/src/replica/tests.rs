@@ -1,1 +1,151 @@
+//! First words on a link: who is let in, and who stops.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use gemini_shadow_ops::TxnId;
+
+use super::*;
+use crate::simulation::site::transaction;
+use crate::wire::{Acks, Hello, Tail, transaction_hash};
+
+const NOW: u64 = 1_000_000_000_000;
+
+#[derive(Default)]
+struct Kept(RefCell<BTreeMap<Dot, Arc<ShadowTransaction>>>);
+
+impl Shelf for Kept {
+    fn blue(&self, dot: Dot) -> Option<Arc<ShadowTransaction>> {
+        self.0.borrow().get(&dot).cloned()
+    }
+    fn red(&self, _: u64) -> Option<Arc<Entry>> {
+        None
+    }
+}
+
+fn dot(site: u16, n: u64) -> Dot {
+    Dot { site: SiteId(site), n }
+}
+
+/// Site 0 of three, with 0.1, 0.2 and 1.1 on its disk.
+fn site() -> (Replica, Kept) {
+    let kept = Kept::default();
+    let mut applied = Frontier::default();
+    for d in [dot(0, 1), dot(0, 2), dot(1, 1)] {
+        kept.0.borrow_mut().insert(d, transaction(d.site, d.n, Frontier::default()));
+        applied.add(TxnId::Blue(d));
+    }
+    let options = crate::simulation::site::options(SiteId(0), 3, 1);
+    let incarnations = BTreeMap::from([(SiteId(1), 1001)]);
+    let recovered = Recovered { logged: applied.clone(), applied, incarnations, ..Recovered::default() };
+    let mut replica = Replica::new(NOW, options, recovered).expect("sound");
+    replica.start(NOW, &kept, &mut Vec::new());
+    (replica, kept)
+}
+
+/// What site 1 says when all is well.
+fn hello(kept: &Kept) -> Hello {
+    let hash = |d: Dot| kept.blue(d).map_or(0, |t| transaction_hash(&t));
+    let mut durable = Frontier::default();
+    durable.add(TxnId::Blue(dot(0, 2)));
+    durable.add(TxnId::Blue(dot(1, 1)));
+    Hello {
+        cluster: 77,
+        protocol: crate::wire::PROTOCOL,
+        site: SiteId(1),
+        incarnation: 1001,
+        schema_version: 0,
+        heard: false,
+        own: Tail { count: 1, hash: hash(dot(1, 1)) },
+        yours: Tail { count: 2, hash: hash(dot(0, 2)) },
+        acks: Acks { durable, ..Acks::default() },
+        clock: crate::wire::Reading { epoch: 0, hlc: Hlc { micros: NOW, count: 0 } },
+    }
+}
+
+fn says(change: impl FnOnce(&mut Hello)) -> Vec<Output> {
+    let (mut replica, kept) = site();
+    let mut hello = hello(&kept);
+    change(&mut hello);
+    let mut out = Vec::new();
+    replica.connected(NOW, SiteId(1), &kept, &mut out);
+    out.clear();
+    replica.receive(NOW, SiteId(1), PeerMessage::Hello(hello), &kept, &mut out);
+    out
+}
+
+#[test]
+fn a_peer_of_ours_is_let_in_and_answered() {
+    let out = says(|_| {});
+    assert!(matches!(&out[0], Output::Send { message: PeerMessage::Hello(h), .. } if h.heard), "{out:?}");
+    assert!(!out.iter().any(|o| matches!(o, Output::Disconnect { .. } | Output::Halt { .. })), "{out:?}");
+}
+
+#[test]
+fn strangers_are_turned_away() {
+    type Change = fn(&mut Hello);
+    let cases: [(&str, Change); 6] = [
+        ("cluster", |h| h.cluster = 78),
+        ("protocol", |h| h.protocol = 2),
+        ("site", |h| h.site = SiteId(2)),
+        ("data directory", |h| h.incarnation = 5),
+        ("clock", |h| h.clock.hlc.micros += 10_000_000),
+        ("epoch", |h| h.clock.epoch = 1),
+    ];
+    for (word, change) in cases {
+        let out = says(change);
+        let turned = |o: &Output| matches!(o, Output::Disconnect { reason, .. } if reason.contains(word));
+        assert!(out.iter().any(turned), "{word}: {out:?}");
+    }
+}
+
+#[test]
+fn an_old_copy_of_itself_stops_committing() {
+    let more = says(|h| h.yours.count = 3);
+    assert!(
+        matches!(&more[..], [Output::Halt { reason }] if reason.contains("has 3 instead of 2")),
+        "{more:?}"
+    );
+    let other = says(|h| h.yours.hash ^= 8);
+    assert!(matches!(&other[..], [Output::Halt { reason }] if reason.contains("another")), "{other:?}");
+    let acks = says(|h| h.acks.durable.add(TxnId::Blue(dot(0, 9))));
+    assert!(acks.iter().any(|o| matches!(o, Output::Halt { .. })), "{acks:?}");
+}
+
+#[test]
+fn a_peer_with_other_transactions_of_its_own_is_turned_away() {
+    let out = says(|h| h.own.hash ^= 8);
+    assert!(matches!(&out[..], [Output::Disconnect { .. }, ..]), "{out:?}");
+    // Fewer may be a Hello that was overtaken by what it announces.
+    let fewer = says(|h| h.own = Tail::default());
+    assert!(!fewer.iter().any(|o| matches!(o, Output::Disconnect { .. })), "{fewer:?}");
+}
+
+#[test]
+fn nothing_is_believed_before_the_hello() {
+    let (mut replica, kept) = site();
+    let mut out = Vec::new();
+    replica.connected(NOW, SiteId(1), &kept, &mut out);
+    out.clear();
+    let mut acks = Acks::default();
+    acks.durable.add(TxnId::Blue(dot(0, 9)));
+    replica.receive(NOW, SiteId(1), PeerMessage::Acks(acks), &kept, &mut out);
+    assert_eq!(out, []);
+    // Said again when it is not answered.
+    replica.tick(NOW + 2_000_000, &kept, &mut out);
+    assert!(out.iter().any(|o| matches!(o, Output::Send { message: PeerMessage::Hello(_), .. })), "{out:?}");
+}
+
+#[test]
+fn options_that_cannot_be_are_refused() {
+    let with = |change: fn(&mut Options)| {
+        let mut options = crate::simulation::site::options(SiteId(0), 3, 1);
+        change(&mut options);
+        Replica::new(NOW, options, Recovered::default()).err()
+    };
+    assert_eq!(with(|_| {}), None);
+    assert!(with(|o| o.me = SiteId(7)).is_some());
+    assert!(with(|o| o.members.reverse()).is_some());
+    assert!(with(|o| o.members.push(SiteId(2))).is_some());
+    assert!(with(|o| o.preferred = Some(SiteId(9))).is_some());
+}

@@ -8,7 +8,7 @@
 //! | Append | `log_term` is 0 only at index 0 | match a missing entry and append beyond the log's end |
 //! | Append | terms do not fall, start at `log_term`, end at `term` | keep a log that no leader can have written |
 //! | Append | agrees with what is committed here | panic: conflict with a committed entry |
-//! | Append | bodies are entries that can be read (in [`super::parking`]) | commit what cannot be applied |
+//! | Append | bodies are entries that can be read (in `parking`) | commit what cannot be applied |
 //! | Append, Heartbeat | not from another than this term's leader, not to it | follow two leaders in one term |
 //! | Heartbeat | `commit` within our log | panic: commit out of range |
 //! | AppendReply | at our term as leader: `index` within our log | send entries that do not exist |
@@ -44,6 +44,7 @@ pub fn site_of(id: u64) -> Option<SiteId> {
 }
 
 /// A message of ours as the library takes it.
+#[allow(clippy::field_reassign_with_default)] // the generated messages have hidden fields
 pub fn to_raft(me: SiteId, from: SiteId, message: RaftMessage) -> Message {
     let mut m = Message::default();
     m.to = raft_id(me);

@@ -1,7 +1,7 @@
 //! The sequencer: one order of red entries over all sites, which survives the loss of a minority.
 //!
 //! The order is a replicated log, kept by raft 0.7.0 as a pure state machine: this module gives it messages and ticks and carries out
-//! what it says, in one place ([`Sequencer::drive`]). What is ours is around it:
+//! what it says, in one place (`Sequencer::drive`). What is ours is around it:
 //!
 //! ```text
 //!   propose ──► proposals ──────────► leader's inbox ──► ┌──────┐ ──► committed ──► r = 1, 2, 3, …
@@ -14,13 +14,13 @@
 //! # Invariants
 //! 1. At most one leader per term; what is committed at an index never changes; every site hands out the same entry for r. (raft's)
 //! 2. Red index r counts our entries in log order: a new leader's empty entry has none. The count survives
-//!    truncation and compaction ([`storage`]).
-//! 3. An entry is written here only when all the blue that it depends on is held here ([`parking`]), and what
+//!    truncation and compaction (`storage`).
+//! 3. An entry is written here only when all the blue that it depends on is held here (`parking`), and what
 //!    it depends on of the red order stands before it.
 //! 4. A vote, an acknowledgement, a proposal leaves only after the records that it rests on are on disk: messages wait in
-//!    [`Release`]s, in order. The leader's appends do not wait; its own vote for them does.
-//! 5. No peer's message reaches raft that could break its contract ([`border`]).
-//! 6. An id of ours is on disk before its entry leaves, so that a restart can end it with a VOID ([`proposals`]).
+//!    `Release`s, in order. The leader's appends do not wait; its own vote for them does.
+//! 5. No peer's message reaches raft that could break its contract (`border`).
+//! 6. An id of ours is on disk before its entry leaves, so that a restart can end it with a VOID (`proposals`).
 //! 7. The same calls give the same outputs: election ticks are fixed and distinct per site
 //!    (10, 14, 18, … by rank, the preferred site first), so raft's random range holds one value.
 //!
@@ -38,7 +38,7 @@
 //!
 //! # What it does not do
 //! It does not decide verdicts (a pure function of the order, elsewhere), does not change its members, and
-//! has no snapshots: no entry is forgotten that a member lacks, bodies that are applied are left to the engine ([`storage`]).
+//! has no snapshots: no entry is forgotten that a member lacks, bodies that are applied are left to the engine (`storage`).
 
 mod border;
 mod parking;
@@ -47,6 +47,7 @@ mod records;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -57,7 +58,7 @@ use raft::eraftpb::{Entry as RaftEntry, Message};
 use raft::{Config, RawNode, StateRole};
 
 use crate::replica::{Output, ReplicaError, Timing};
-use crate::wire::{Acks, Blob, LogEntry, PeerMessage, RaftMessage};
+use crate::wire::{Blob, LogEntry, PeerMessage, RaftMessage};
 use border::{check, from_raft, raft_id, site_of, to_raft};
 use parking::Park;
 use proposals::Proposals;
@@ -196,7 +197,7 @@ impl Sequencer {
         let Seats { me, members, preferred, start } = seats;
         let (mut storage, open) = recovery.finish()?;
         storage.set_voters(members.iter().copied().map(raft_id).collect());
-        let at = applied_index(&storage, applied)?;
+        let at = upkeep::applied_index(&storage, applied)?;
         let mut ranked = members.clone();
         ranked.sort_by_key(|site| (Some(*site) != preferred, *site));
         let Some(rank) = ranked.iter().position(|site| *site == me) else {
@@ -532,75 +533,6 @@ impl Sequencer {
         self.decoded.retain(|(at, term), _| *at <= index || log.term(*at).is_ok_and(|known| known == *term));
     }
 
-    /// Whether followers wait for bodies that only the engine has: call [`Sequencer::load`].
-    pub fn wants_bodies(&self) -> bool {
-        self.node.store().has_wishes()
-    }
-
-    /// Reads back what followers wait for.
-    pub fn load(&mut self, now: u64, red: &dyn Fn(u64) -> Option<Arc<Entry>>, out: &mut Vec<Event>) {
-        for wish in self.node.mut_store().wishes() {
-            let (mut bodies, mut bytes) = (BTreeMap::new(), 0);
-            for index in wish.low..wish.high {
-                let Some(slot) = self.node.store().slot(index) else { break };
-                if slot.body != Body::Dropped {
-                    continue;
-                }
-                let r = slot.r;
-                let Some(body) = red(r).and_then(|entry| postcard::to_allocvec(&*entry).ok()) else {
-                    self.suspect(
-                        self.me,
-                        format!("red entry {r} is no longer in the log, and a site needs it"),
-                        out,
-                    );
-                    break;
-                };
-                bytes += body.len() as u64;
-                bodies.insert(index, Bytes::from(body));
-                if bytes >= APPEND_BYTES {
-                    break;
-                }
-            }
-            if !bodies.is_empty() {
-                self.node.mut_store().load(bodies);
-                self.node.on_entries_fetched(wish.context);
-            }
-        }
-        self.node.mut_store().load(BTreeMap::new());
-        self.drive(now, out);
-    }
-
-    /// The last index that all followers have acknowledged to this leader. It knows less than they have, and starts again from
-    /// there when an acknowledgement was lost: so it must keep what follows. Others need not.
-    fn acknowledged(&self) -> u64 {
-        let raft = &self.node.raft;
-        if !self.leads() {
-            return u64::MAX;
-        }
-        raft.prs().iter().filter(|(id, _)| **id != raft.id).map(|(_, p)| p.matched).min().unwrap_or(u64::MAX)
-    }
-
-    /// Forgets what every member has and leaves bodies to the engine (`applied`: what it has applied, on disk). Returns one record
-    /// that stands for all before it.
-    pub fn compact(&mut self, everywhere: &Acks, applied: u64) -> Vec<u8> {
-        let done = self.node.raft.raft_log.applied.min(self.acknowledged());
-        let r = everywhere.ordered.min(self.handed).min(applied);
-        let storage = self.node.mut_store();
-        // The entry of that index itself, not an empty one after it: a member may lack that.
-        if let Some(index) = storage.index_of(r).filter(|index| storage.r_at(*index) == r) {
-            storage.compact(index.min(done));
-        }
-        let done = self.node.raft.raft_log.applied;
-        let storage = self.node.mut_store();
-        let applied = applied.min(storage.r_at(done));
-        storage.drop_bodies(applied.saturating_sub(KEEP_BODIES));
-        let slots = storage.slots().map(|(_, slot)| (slot.term, slot.body.clone())).collect();
-        let (hard, base) = (storage.hard, storage.base());
-        let open = self.proposals.open_ids();
-        self.appended += 1;
-        Record::Whole { hard, base, slots, open }.encode()
-    }
-
     /// For people.
     pub fn status(&self) -> Standing {
         let role = match self.node.raft.state {
@@ -617,28 +549,4 @@ impl Sequencer {
     pub fn term(&self) -> u64 {
         self.node.raft.term
     }
-}
-
-/// The last index that the engine has applied, given the last red index.
-fn applied_index(storage: &Storage, applied: u64) -> Result<u64, ReplicaError> {
-    let (base, commit, last) = (storage.base(), storage.hard.commit, storage.last_index());
-    if commit < base.index || commit > last {
-        return Err(ReplicaError::Inconsistent(format!(
-            "the sequencer's commit {commit} is outside its log {}..{last}",
-            base.index
-        )));
-    }
-    if base.r > applied {
-        return Err(ReplicaError::Inconsistent(format!(
-            "red entries up to {} were dropped, but only {applied} are applied",
-            base.r
-        )));
-    }
-    let index = storage.index_of(applied + 1).map_or(commit, |next| commit.min(next - 1));
-    if storage.slots().any(|(i, slot)| i > index && slot.body == Body::Dropped) {
-        return Err(ReplicaError::Inconsistent(format!(
-            "the bodies of red entries after {applied} were dropped before they were applied"
-        )));
-    }
-    Ok(index)
 }

@@ -208,15 +208,12 @@ impl Storage {
 
     fn entry(&self, index: u64) -> Option<RaftEntry> {
         let slot = self.slot(index)?;
-        let mut entry = RaftEntry::default();
-        entry.index = index;
-        entry.term = slot.term;
-        entry.data = match &slot.body {
+        let data = match &slot.body {
             Body::Empty => Bytes::new(),
             Body::Kept(blob) => blob.0.clone(),
             Body::Dropped => self.loaded.get(&index)?.clone(),
         };
-        Some(entry)
+        Some(RaftEntry { index, term: slot.term, data, ..RaftEntry::default() })
     }
 }
 

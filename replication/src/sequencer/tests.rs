@@ -7,7 +7,7 @@ use gemini_shadow_ops::{Entry, EntryId, Frontier, ShadowTransaction, SiteId};
 
 use super::*;
 use crate::script::Script;
-use crate::wire::{Propose, Rejected};
+use crate::wire::{Acks, Propose, Rejected};
 
 #[test]
 fn a_red_commit() {

@@ -173,11 +173,9 @@ impl Site {
     pub fn sync(&mut self, upto: usize) {
         for record in &self.log[self.synced..upto] {
             match record {
-                Record::Blue { dot, local, .. } => {
-                    if *local {
-                        self.durable.add(TxnId::Blue(*dot));
-                        self.durable_own = dot.n;
-                    }
+                Record::Blue { dot, local: true, .. } => {
+                    self.durable.add(TxnId::Blue(*dot));
+                    self.durable_own = dot.n;
                 }
                 Record::Admit(dot) => self.durable.add(TxnId::Blue(*dot)),
                 Record::Red { r, .. } => self.durable.red = *r,
