@@ -82,6 +82,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("pg_total_relation_size", &[Regclass], Int8, host).stable(),
     pure("pg_indexes_size", &[Regclass], Int8, host).stable(),
     pure("pg_database_size", &[Name], Int8, host).stable(),
+    pure("pg_tablespace_location", &[Oid], Text, host).stable(),
     pure("pg_size_pretty", &[Int8], Text, size_pretty),
     pure("pg_relation_is_publishable", &[Regclass], Bool, falsehood).stable(),
     // No table is a partition; psql asks as an element of IN, where NULL adds nothing.
