@@ -20,3 +20,6 @@ pub mod bind;
 pub mod exec;
 pub mod plan;
 pub mod txn;
+
+#[cfg(test)]
+mod scripts;

@@ -42,6 +42,7 @@ struct Inner {
     stamp: u64,
     minted: BTreeMap<SequenceId, i64>,
     statuses: BTreeMap<EntryId, TxnId>,
+    last: Option<Color>,
     /// Refuse this many commits as if another one had come first: to see re-runs.
     interfere: u32,
 }
@@ -71,6 +72,7 @@ impl LocalHost {
             stamp: 0,
             minted: BTreeMap::new(),
             statuses: BTreeMap::new(),
+            last: None,
             interfere: 0,
         };
         LocalHost {
@@ -82,6 +84,11 @@ impl LocalHost {
             now: AtomicI64::new(820_540_800_000_000),
             random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
         }
+    }
+
+    /// The colour of the last commit since this was asked.
+    pub fn last_color(&self) -> Option<Color> {
+        self.inner.lock().last.take()
     }
 
     /// Refuses the next `n` commits with a conflict.
@@ -137,6 +144,7 @@ impl LocalHost {
             }
         };
         self.sync(inner)?;
+        inner.last = Some(color);
         Ok(Committed { id, color, seq })
     }
 

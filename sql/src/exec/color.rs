@@ -1,14 +1,22 @@
 //! `EXPLAIN (COLOR)`: which colour a statement's transaction would have, and why.
+//!
+//! The generator is run and its effects are classified and undone. A statement that finds no rows is judged by its shape: by an
+//! effect as it would have on a made-up row, in either direction where the direction matters.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use gemini_shadow_ops::classify::Rule;
-use gemini_shadow_ops::{Reason, Schema, Value};
+use gemini_shadow_ops::value::{arith, key};
+use gemini_shadow_ops::{
+    Classification, Color, ColumnId, DataType, Draft, DraftOp, Facts, Interval, MergeRule, Minted, Numeric, Op,
+    Reason, Row, Schema, Table, TxnId, Value, Write,
+};
 
-use super::ExecContext;
+use super::{Cursor, ExecContext};
+use crate::bind::{Program, SetColumn, SetKind};
 use crate::error::Result;
-use crate::plan::Prepared;
-use crate::txn::Transaction;
+use crate::plan::{Prepared, PreparedBody};
+use crate::txn::{ColorSetting, Transaction};
 
 /// Runs the generator of a statement without keeping its effects and says the colour, the reasons, and the
 /// annotations that would make it blue: one line each.
@@ -18,45 +26,210 @@ pub async fn explain_color(
     context: &ExecContext,
     transaction: &mut Transaction,
 ) -> Result<Vec<String>> {
-    let _ = (prepared, params, context, transaction);
-    Ok(Vec::new())
+    let schema = transaction.schema(&*context.host);
+    if let PreparedBody::Select(_) = prepared.body
+        && !prepared.writes()
+    {
+        return Ok(read_only(transaction));
+    }
+    // What the transaction has done before is not this statement's: it is judged alone, if it can be.
+    let mut scratch = Transaction::new(transaction.options());
+    let own = transaction.has_effects();
+    let target = if own { &mut *transaction } else { &mut scratch };
+    let savepoint = target.savepoint();
+    let outcome = generate(prepared, params, context, target).await;
+    let draft = target.draft(&*context.host);
+    target.rollback_to(&savepoint);
+    let affected = outcome?;
+    let forced = transaction.options().color == ColorSetting::Red;
+    let (classification, note) = if affected > 0 || draft.ops.iter().any(|_| own) {
+        (gemini_shadow_ops::classify::classify(&schema, &draft), None)
+    } else {
+        (shape(prepared, &schema, &draft), Some("no row matches: judged by what it would do to one"))
+    };
+    Ok(lines(&schema, &classification, forced, note))
+}
+
+async fn generate(
+    prepared: &Arc<Prepared>,
+    params: Vec<Value>,
+    context: &ExecContext,
+    transaction: &mut Transaction,
+) -> Result<u64> {
+    let mut cursor = Cursor::open(prepared.clone(), params, context, transaction)?;
+    while cursor.next(context, transaction, 0).await?.is_some() {}
+    Ok(cursor.affected())
+}
+
+fn read_only(transaction: &Transaction) -> Vec<String> {
+    match transaction.options().color {
+        ColorSetting::Red => {
+            vec!["red".to_owned(), "  gemini.color is 'red': its reads are ordered".to_owned()]
+        }
+        _ => vec!["blue".to_owned(), "  it only reads".to_owned()],
+    }
+}
+
+fn lines(
+    schema: &Schema,
+    classification: &Classification,
+    forced: bool,
+    note: Option<&str>,
+) -> Vec<String> {
+    let red = forced || classification.color == Color::Red;
+    let mut lines = vec![if red { "red" } else { "blue" }.to_owned()];
+    if let Some(note) = note {
+        lines.push(format!("  ({note})"));
+    }
+    if forced {
+        lines.push("  gemini.color is 'red'".to_owned());
+    }
+    for reason in &classification.reasons {
+        let description = reason.describe(schema);
+        lines.push(format!("  {}", description.why));
+        if let Some(hint) = description.hint {
+            lines.push(format!("    hint: {hint}"));
+        }
+    }
+    lines
 }
 
 /// A reason, for people.
 pub fn reason(schema: &Schema, reason: &Reason) -> String {
-    let table = schema.tables.get(&reason.table);
-    let name = table.map_or("?", |t| t.name.as_str());
-    let column = reason
-        .column
-        .and_then(|id| table.and_then(|t| t.columns.iter().find(|c| c.id == id)))
-        .map_or(String::new(), |c| format!(".{}", c.name));
-    let constraint = reason.constraint.and_then(|id| table.and_then(|t| constraint_name(t, id)));
-    let what = match reason.rule {
-        Rule::StrictColumn => "the column is strict: its writes are ordered",
-        Rule::StrictRows => "the table's rows are strict: inserts and deletes are ordered",
-        Rule::KeyNotUniqueByConstruction => "the PRIMARY KEY value is not unique by construction",
-        Rule::UniqueKey => "the UNIQUE key might be taken at another site",
-        Rule::ForeignKey => "the referenced row might be deleted at another site",
-        Rule::ReferencedRow => "other rows might come to reference this one",
-        Rule::KeyUpdate => "the PRIMARY KEY changes",
-        Rule::CheckAcrossColumns => "a CHECK or FOREIGN KEY spans columns that are not one lww group",
-        Rule::Bound => "the value moves towards a bound",
-        Rule::DeltaAssigned => "an assignment reads the counter; x = x + e would not",
-        Rule::DeltaNearRange => "the counter is past half of its type's range",
-        Rule::ExplicitSequenceValue => "an explicit value is given for a minting column",
-        Rule::SchemaChange => "schema changes are ordered",
-        Rule::Forced => "gemini.color is \"red\"",
-        Rule::Unknown => "the classifier does not know this effect",
-    };
-    match constraint {
-        Some(constraint) => format!("{name}{column}: {what} (constraint {constraint})"),
-        None => format!("{name}{column}: {what}"),
-    }
+    reason.describe(schema).why
 }
 
-fn constraint_name(table: &gemini_shadow_ops::Table, id: gemini_shadow_ops::ConstraintId) -> Option<&str> {
-    let check = table.checks.iter().find(|c| c.id == id).map(|c| c.name.as_str());
-    let key = table.foreign_keys.iter().find(|f| f.id == id).map(|f| f.name.as_str());
-    let index = table.indexes.iter().find(|i| i.constraint == Some(id)).map(|i| i.name.as_str());
-    check.or(key).or(index)
+/// The colour of what the statement would do to a made-up row.
+fn shape(prepared: &Prepared, schema: &Schema, draft: &Draft) -> Classification {
+    let mut drafts = Vec::new();
+    match &prepared.body {
+        PreparedBody::Select(_) => {}
+        PreparedBody::Insert(plan) => drafts.push(insert_shape(&plan.table, draft)),
+        PreparedBody::Update(plan) => {
+            if let Some(program) = plan.programs.get(&plan.table.id) {
+                for up in [true, false] {
+                    drafts.push(update_shape(&plan.table, program, &plan.set, up, draft));
+                }
+            }
+        }
+        PreparedBody::Delete(plan) => drafts.push(delete_shape(&plan.table, draft)),
+    }
+    let mut whole = gemini_shadow_ops::classify::classify(schema, &Draft { ops: Vec::new(), ..draft.clone() });
+    let mut reasons: BTreeSet<Reason> = whole.reasons.iter().cloned().collect();
+    for draft in drafts {
+        let one = gemini_shadow_ops::classify::classify(schema, &draft);
+        if one.color == Color::Red {
+            whole.color = Color::Red;
+        }
+        reasons.extend(one.reasons);
+    }
+    whole.reasons = reasons.into_iter().collect();
+    whole
+}
+
+fn with(draft: &Draft, ops: Vec<DraftOp>, minted: Vec<Minted>) -> Draft {
+    Draft { ops, minted, reads: Vec::new(), locks: Vec::new(), ..draft.clone() }
+}
+
+fn made_up(table: &Table) -> Row {
+    let mut values = vec![Value::Null; usize::from(table.slots)];
+    for column in &table.columns {
+        values[usize::from(column.id.0)] = some(&column.ty);
+    }
+    values.into()
+}
+
+fn insert_shape(table: &Table, draft: &Draft) -> Draft {
+    let row = made_up(table);
+    let minted = table
+        .columns
+        .iter()
+        .filter(|c| c.minting.is_some())
+        .map(|c| Minted { table: table.id, column: c.id, value: row[usize::from(c.id.0)].clone() })
+        .collect();
+    let op = Op::Insert { table: table.id, key: key::primary_key(table, &row), values: row.clone() };
+    let op = DraftOp { statement: 0, op, before: None, after: Some(row), facts: Facts::default() };
+    with(draft, vec![op], minted)
+}
+
+fn delete_shape(table: &Table, draft: &Draft) -> Draft {
+    let row = made_up(table);
+    let op = Op::Delete { table: table.id, key: key::primary_key(table, &row), of: vec![TxnId::Red(1)] };
+    let op = DraftOp { statement: 0, op, before: Some(row), after: None, facts: Facts::default() };
+    with(draft, vec![op], Vec::new())
+}
+
+fn update_shape(table: &Table, program: &Program, set: &[SetColumn], up: bool, draft: &Draft) -> Draft {
+    let before = made_up(table);
+    let mut after = before.to_vec();
+    let mut cells: Vec<(ColumnId, Write)> = Vec::new();
+    let mut facts = Facts::default();
+    let one = Value::Int8(if up { 1 } else { -1 });
+    for column in set {
+        let Some(declared) = table.column(column.column) else { continue };
+        let place = usize::from(column.column.0);
+        if table.is_primary(column.column) {
+            facts.key_update = true;
+            continue;
+        }
+        let value = before[place].clone();
+        let write = match declared.merge {
+            MergeRule::Strict | MergeRule::Lww => Write::Set(value),
+            MergeRule::Delta => {
+                after[place] = arith::add(&declared.ty, &value, &one);
+                if column.kind == SetKind::Assign {
+                    facts.assigned.push(column.column);
+                }
+                Write::Add(one.clone())
+            }
+            MergeRule::Max => Write::Max(value),
+            MergeRule::Min => Write::Min(value),
+        };
+        if column.computed {
+            facts.computed.push(column.column);
+        }
+        cells.push((column.column, write));
+    }
+    for group in &program.groups {
+        if cells.iter().any(|(c, _)| group.contains(c)) {
+            for column in group {
+                if !cells.iter().any(|(c, _)| c == column) {
+                    cells.push((*column, Write::Set(before[usize::from(column.0)].clone())));
+                }
+            }
+        }
+    }
+    cells.sort_by_key(|(c, _)| *c);
+    let at = key::primary_key(table, &before);
+    let of = vec![TxnId::Red(1)];
+    let after: Row = after.into();
+    let op = if facts.key_update {
+        Op::Delete { table: table.id, key: at, of }
+    } else {
+        Op::Update { table: table.id, key: at, of, cells }
+    };
+    let after = (!facts.key_update).then_some(after);
+    with(draft, vec![DraftOp { statement: 0, op, before: Some(before), after, facts }], Vec::new())
+}
+
+/// Some value of a type.
+fn some(ty: &DataType) -> Value {
+    match ty {
+        DataType::Bool => Value::Bool(false),
+        DataType::Int2 => Value::Int2(1),
+        DataType::Int4 => Value::Int4(1),
+        DataType::Int8 => Value::Int8(1),
+        DataType::Float4 => Value::Float4(1.0),
+        DataType::Float8 => Value::Float8(1.0),
+        DataType::Numeric(_) => Value::Numeric(Numeric::from(1i64)),
+        DataType::Date => Value::Date(0),
+        DataType::Timestamp => Value::Timestamp(0),
+        DataType::Timestamptz => Value::Timestamptz(0),
+        DataType::Interval => Value::Interval(Interval::default()),
+        DataType::Uuid => Value::Uuid([0; 16]),
+        DataType::Bytea => Value::Bytea(Arc::from([])),
+        DataType::Oid | DataType::Regclass | DataType::Regtype | DataType::Regproc => Value::Oid(0),
+        DataType::Array(_) => Value::Array(Arc::new(Vec::new())),
+        _ => Value::text("x"),
+    }
 }
