@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use gemini_engine::Record;
 
-use super::peers::EngineShelf;
 use super::{Output, PeerStatus, Site};
 
 /// How often the published status is renewed, µs.
@@ -61,7 +60,7 @@ impl Site {
             let kept = self.kept();
             if self.engine.checkpoint(kept) {
                 // One record that stands for the sequencer's earlier ones, behind the position from which the log is replayed.
-                let compacted = self.replica.compact(&EngineShelf(&self.engine));
+                let compacted = self.replica.compact();
                 self.append(Record::Sequencer(compacted));
             }
         }

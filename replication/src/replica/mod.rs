@@ -474,8 +474,7 @@ impl Replica {
 
     /// One `Record::Sequencer` that stands for all before it: append it when a checkpoint is taken, so that older segments
     /// can go. Also drops from memory what every site has.
-    pub fn compact(&mut self, shelf: &dyn Shelf) -> Vec<u8> {
-        let _ = shelf;
+    pub fn compact(&mut self) -> Vec<u8> {
         let applied = self.causal.acks().applied.red;
         self.sequencer.compact(&self.causal.everywhere(), applied)
     }

@@ -149,3 +149,27 @@ fn options_that_cannot_be_are_refused() {
     assert!(with(|o| o.members.push(SiteId(2))).is_some());
     assert!(with(|o| o.preferred = Some(SiteId(9))).is_some());
 }
+
+#[test]
+fn a_minority_shares_the_red_it_has() {
+    // r1 is ordered and reaches all but site 4. Then 3 and 4 are cut off together: no leader will ever tell 4 of r1 there.
+    let mut s = crate::script::Script::new(5);
+    let with_4: Vec<(u16, u16)> = (0..4).map(|site| (site, 4)).collect();
+    s.cut.extend(with_4.iter().copied());
+    s.propose(0, 3_000);
+    s.pass(400);
+    assert_eq!([s.applied(3).red, s.applied(4).red], [1, 0]);
+    s.cut.extend((0..3).map(|site| (site, 3)));
+    s.cut.remove(&(3, 4));
+    // What site 3 commits now depends on r1.
+    s.commit(3);
+    s.pass(4_000);
+    assert_eq!(s.applied(4).red, 1, "{}", s.text);
+    assert_eq!(s.applied(4).blue(SiteId(3)), 1);
+    // The sequencer's own log brings r1 once more when all is well: it is known already.
+    s.cut.clear();
+    s.pass(3_000);
+    s.propose(4, 3_000);
+    s.pass(4_000);
+    assert_eq!([s.applied(0).red, s.applied(4).red], [2, 2]);
+}

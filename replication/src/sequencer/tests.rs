@@ -388,7 +388,7 @@ fn bodies_come_back_from_the_engine() {
     }
     for id in [0, 1] {
         s.at(id, |site, _, _| {
-            let whole = site.replica.compact(&site.maps);
+            let whole = site.replica.compact();
             let mut again = SequencerRecovery::default();
             again.record(&whole).expect("our own record");
             site.log.push(crate::simulation::site::Record::Sequencer(whole));

@@ -209,7 +209,7 @@ impl World {
             Event::Load(site) => self.load(site),
             Event::Checkpoint(site) => {
                 self.step(site, |site, _, _| {
-                    let whole = site.replica.compact(&site.maps);
+                    let whole = site.replica.compact();
                     site.log.push(Record::Sequencer(whole));
                 });
                 let pause = 500 * MS + self.random(3 * SECOND);
