@@ -6,6 +6,8 @@
 //! exec                     several statements that must succeed; output is not looked at
 //! <sql>
 //!
+//! file <path>              a file of statements, its path counted from the top of the repository
+//!
 //! query [sort]             a statement and its rows, values separated by |, NULL as NULL
 //! <sql>
 //! ----
@@ -105,6 +107,12 @@ impl Bench {
         let failed = |e: SqlError| format!("{e:?}");
         match kind {
             "session" => self.switch(rest.first().copied().unwrap_or("main")),
+            "file" => {
+                let name = rest.first().copied().unwrap_or_default();
+                let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+                let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+                self.run(&text).map_err(failed)?;
+            }
             "exec" => drop(self.run(&sql).map_err(failed)?),
             "query" | "plan" => {
                 let text = if kind == "plan" { format!("EXPLAIN {sql}") } else { sql };

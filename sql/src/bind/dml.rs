@@ -282,7 +282,11 @@ impl Binder<'_> {
             self.close();
             return Ok(InsertSource::Values(rows?));
         }
-        let bound = self.query(query)?;
+        self.expected =
+            Some(columns.iter().filter_map(|id| table.column(*id)).map(|c| c.ty.clone()).collect());
+        let bound = self.query(query);
+        self.expected = None;
+        let bound = bound?;
         let count = bound.columns.len();
         fit(columns, count, listed)?;
         let mut casts = Vec::with_capacity(count);
@@ -370,7 +374,9 @@ impl Binder<'_> {
                 ids.sort_unstable();
                 ids.dedup();
                 let matching: Vec<IndexId> = table
-                    .unique_indexes()
+                    .indexes
+                    .iter()
+                    .filter(|index| index.unique)
                     .filter(|index| {
                         let mut own: Vec<ColumnId> = index.columns.iter().map(|c| c.column).collect();
                         own.sort_unstable();
@@ -388,7 +394,8 @@ impl Binder<'_> {
             }
             Some(ast::ConflictTarget::OnConstraint(name)) => {
                 let name = parse::object_name(self.env.text, name)?.name;
-                let found = table.unique_indexes().find(|i| i.name == name && i.constraint.is_some());
+                let found =
+                    table.indexes.iter().find(|i| i.unique && i.name == name && i.constraint.is_some());
                 let Some(index) = found else {
                     return Err(SqlError::new(
                         sqlstate::UNDEFINED_OBJECT,

@@ -274,6 +274,8 @@ pub(crate) struct Binder<'a> {
     frames: Vec<Frame>,
     /// CTEs in scope, innermost last.
     ctes: Vec<Cte>,
+    /// The columns that the next query's outputs are for: what is untyped takes their types.
+    expected: Option<Vec<DataType>>,
     /// Nested queries are bound recursively; the parser limits nesting, this is a second fence.
     depth: usize,
 }
@@ -305,6 +307,7 @@ impl<'a> Binder<'a> {
             subqueries: Vec::new(),
             frames: Vec::new(),
             ctes: Vec::new(),
+            expected: None,
             depth: 0,
         }
     }

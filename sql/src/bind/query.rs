@@ -275,8 +275,9 @@ impl Binder<'_> {
         if select.top.is_some() || !select.lateral_views.is_empty() || select.prewhere.is_some() {
             return Err(SqlError::unsupported("this form of SELECT", "Use LIMIT and joins."));
         }
+        let expected = self.expected.take().unwrap_or_default();
         self.open();
-        let bound = self.select_inner(select, order, locks);
+        let bound = self.select_inner(select, order, locks, &expected);
         let block = self.close();
         let (parts, mut query) = bound?;
         query.body = Body::Select(Box::new(Select {
@@ -298,6 +299,7 @@ impl Binder<'_> {
         select: &ast::Select,
         order: &[ast::OrderByExpr],
         locks: &[ast::LockClause],
+        expected: &[DataType],
     ) -> Result<(Parts, Query)> {
         self.from_list(&select.from)?;
         let filter = match &select.selection {
@@ -316,9 +318,14 @@ impl Binder<'_> {
         let visible = outputs.len();
         let order = self.order_by(order, &mut outputs, visible)?;
         let distinct = self.distinct(select.distinct.as_ref(), &mut outputs, visible, &order)?;
-        for output in &mut outputs {
+        for (i, output) in outputs.iter_mut().enumerate() {
             let expr = std::mem::replace(&mut output.expr, self.builder.null());
-            output.expr = self.builder.finish(expr)?;
+            output.expr = match expected.get(i) {
+                Some(ty) if expr.ty == DataType::Unknown && i < visible => {
+                    self.builder.cast(expr, ty, CastKind::Assignment)?
+                }
+                _ => self.builder.finish(expr)?,
+            };
         }
         let grouped = !keys.is_empty() || !having.is_empty() || !self.block().aggregates.is_empty();
         let mut grouping = None;

@@ -212,7 +212,22 @@ impl Binder<'_> {
     /// 42P01 for a qualifier.
     pub(super) fn no_alias(&self, alias: &str, ident: &Ident) -> SqlError {
         let elsewhere = self.blocks.iter().rev().any(|b| b.sources.iter().any(|s| s.alias == alias));
-        let error = if elsewhere {
+        let renamed = self.blocks.iter().rev().flat_map(|b| &b.named).next().is_some().then(|| {
+            self.blocks.iter().rev().filter(|b| !b.hidden).find_map(|b| {
+                b.named.iter().map(|s| &b.sources[*s]).find(|s| match &s.kind {
+                    SourceKind::Table(table) => table.name == alias,
+                    SourceKind::Virtual(table) => table.name() == alias,
+                    _ => false,
+                })
+            })
+        });
+        let error = if let Some(Some(source)) = renamed {
+            SqlError::new(
+                sqlstate::UNDEFINED_TABLE,
+                format!("invalid reference to FROM-clause entry for table \"{alias}\""),
+            )
+            .hint(format!("Perhaps you meant to reference the table alias \"{}\".", source.alias))
+        } else if elsewhere {
             SqlError::new(
                 sqlstate::UNDEFINED_TABLE,
                 format!("invalid reference to FROM-clause entry for table \"{alias}\""),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use gemini_shadow_ops::value::{arith, key};
 use gemini_shadow_ops::{
-    Classification, Color, ColumnId, DataType, Draft, DraftOp, Facts, Interval, MergeRule, Minted, Numeric, Op,
-    Reason, Row, Schema, Table, TxnId, Value, Write,
+    Classification, Color, ColumnId, DataType, Draft, DraftOp, Facts, Interval, MergeRule, Minted, Numeric,
+    Op, Reason, Row, Schema, Table, TxnId, Value, Write,
 };
 
 use super::{Cursor, ExecContext};
@@ -70,12 +70,7 @@ fn read_only(transaction: &Transaction) -> Vec<String> {
     }
 }
 
-fn lines(
-    schema: &Schema,
-    classification: &Classification,
-    forced: bool,
-    note: Option<&str>,
-) -> Vec<String> {
+fn lines(schema: &Schema, classification: &Classification, forced: bool, note: Option<&str>) -> Vec<String> {
     let red = forced || classification.color == Color::Red;
     let mut lines = vec![if red { "red" } else { "blue" }.to_owned()];
     if let Some(note) = note {
@@ -114,7 +109,8 @@ fn shape(prepared: &Prepared, schema: &Schema, draft: &Draft) -> Classification 
         }
         PreparedBody::Delete(plan) => drafts.push(delete_shape(&plan.table, draft)),
     }
-    let mut whole = gemini_shadow_ops::classify::classify(schema, &Draft { ops: Vec::new(), ..draft.clone() });
+    let mut whole =
+        gemini_shadow_ops::classify::classify(schema, &Draft { ops: Vec::new(), ..draft.clone() });
     let mut reasons: BTreeSet<Reason> = whole.reasons.iter().cloned().collect();
     for draft in drafts {
         let one = gemini_shadow_ops::classify::classify(schema, &draft);

@@ -108,7 +108,10 @@ impl Cursor {
                     return Err(super::scan::out_of_range(ty));
                 }
                 row[*place] = Some(given);
-                minted.insert((*place, value));
+                // A value counted up by the transaction itself is as if it had been given.
+                if transaction.is_minted(*sequence, value) {
+                    minted.insert((*place, value));
+                }
             }
         }
         Ok(minted)

@@ -336,6 +336,10 @@ impl Cursor {
         let Some(declared) = schema.sequence(sequence) else {
             return Err(SqlError::internal("a sequence that is not in the schema"));
         };
+        if let Some(value) = transaction.count_up(declared)? {
+            self.run.context.environment.minted(sequence, value);
+            return Ok(value);
+        }
         if !declared.is_open() {
             return Err(SqlError::closed_sequence(sequence, &declared.name));
         }

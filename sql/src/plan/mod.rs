@@ -148,7 +148,6 @@ pub(crate) struct InsertPlan {
     pub target: Vec<(usize, usize, Option<DataType>)>,
     pub excluded: Vec<(usize, usize, Option<DataType>)>,
     pub programs: BTreeMap<TableId, Arc<Program>>,
-    pub names: Vec<String>,
 }
 
 /// Where an INSERT's rows come from.
@@ -294,12 +293,6 @@ impl Bound {
 }
 
 fn insert_plan(bound: BoundInsert, planner: &Planner<'_>) -> InsertPlan {
-    let mut names = vec!["?".to_owned(); bound.width];
-    for (prefix, slots) in [("", &bound.target), ("excluded.", &bound.excluded)] {
-        for (id, slot) in slots {
-            names[*slot] = format!("{prefix}{}", bound.table.column_name(*id));
-        }
-    }
     InsertPlan {
         target: stored_columns(&bound.table, &bound.target),
         excluded: stored_columns(&bound.table, &bound.excluded),
@@ -314,7 +307,6 @@ fn insert_plan(bound: BoundInsert, planner: &Planner<'_>) -> InsertPlan {
         returning: bound.returning,
         width: bound.width,
         programs: bound.programs,
-        names,
     }
 }
 

@@ -21,13 +21,13 @@
 mod draft;
 mod overlay;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gemini_engine::{LocalRead, Seq, Snapshot};
 use gemini_shadow_ops::{
     Classification, Color, ColumnId, Draft, Frontier, Hlc, Item, Key, Minted, Read, Row, Schema,
-    SchemaChange, SequenceId, ShadowOp, ShadowTransaction, SiteId, Stamp, Table, TableId, Value,
+    SchemaChange, Sequence, SequenceId, ShadowOp, ShadowTransaction, SiteId, Stamp, Table, TableId, Value,
 };
 
 pub use overlay::{Base, Cell, Overlay, TableOverlay, Touched, index_entry};
@@ -106,6 +106,8 @@ pub struct Transaction {
     reads: BTreeSet<(u16, Item)>,
     locks: BTreeSet<(u16, Item)>,
     schema_changes: Vec<(u16, SchemaChange)>,
+    /// The last value of each sequence created in this transaction: nobody else knows it, so it is counted here.
+    counted: BTreeMap<SequenceId, i64>,
     /// The schema with this transaction's own changes.
     schema: Option<Arc<Schema>>,
     /// [`Schema::version`] of the first registered statement.
@@ -138,6 +140,7 @@ impl Transaction {
             reads: BTreeSet::new(),
             locks: BTreeSet::new(),
             schema_changes: Vec::new(),
+            counted: BTreeMap::new(),
             schema: None,
             schema_version: None,
         }
@@ -212,7 +215,7 @@ impl Transaction {
 
     /// Whether there is anything to commit.
     pub fn has_effects(&self) -> bool {
-        !self.schema_changes.is_empty() || !self.locks.is_empty() || self.overlay.has_effects()
+        !self.schema_changes.is_empty() || self.overlay.has_effects()
     }
 
     /// Whether scans record what they read (SERIALIZABLE, `color = red`).
@@ -239,6 +242,29 @@ impl Transaction {
     /// Records a value minted in this transaction for a column.
     pub fn minted(&mut self, table: TableId, column: ColumnId, value: Value) {
         self.minted.push(Minted { table, column, value });
+    }
+
+    /// nextval of a sequence that this transaction has created: None for any other. Nobody else can use it before the
+    /// commit, so its values count up from START, as explicit values do while a sequence is closed.
+    pub fn count_up(&mut self, sequence: &Sequence) -> Result<Option<i64>> {
+        let known = self.snapshot.as_ref().is_none_or(|s| s.schema().sequence(sequence.id).is_some());
+        if known || sequence.is_open() {
+            return Ok(None);
+        }
+        let next = match self.counted.get(&sequence.id) {
+            Some(last) => last.checked_add(sequence.increment),
+            None => Some(sequence.start),
+        };
+        match next.filter(|n| (sequence.min..=sequence.max).contains(n)) {
+            Some(next) => {
+                self.counted.insert(sequence.id, next);
+                Ok(Some(next))
+            }
+            None => Err(SqlError::new(
+                sqlstate::SEQUENCE_GENERATOR_LIMIT_EXCEEDED,
+                format!("nextval: reached the limit of sequence \"{}\"", sequence.name),
+            )),
+        }
     }
 
     /// Whether the value was minted in this transaction, for whatever column.
