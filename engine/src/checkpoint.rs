@@ -33,6 +33,9 @@ const FORMAT: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     pub(crate) replay_from: Lsn,
+    /// The oldest record that replay reads: at most `replay_from`. Below it stand received transactions that were not yet
+    /// applied at the checkpoint; an admission after `replay_from` applies them.
+    pub(crate) needs: Lsn,
     pub(crate) schema: Arc<Schema>,
     pub(crate) frontier: Frontier,
     /// The site's own.
@@ -90,8 +93,10 @@ impl Engine {
         if checkpoints.busy || self.check_running().is_err() {
             return false;
         }
+        let end = self.log.end();
         let manifest = Manifest {
-            replay_from: self.log.end(),
+            replay_from: end,
+            needs: self.dots.oldest_waiting().map_or(end, |waiting| waiting.min(end)),
             schema: self.schema.clone(),
             frontier: self.applied.clone(),
             state,
@@ -119,7 +124,7 @@ impl Engine {
     /// Lets the log go below a position, as far as no restart, admission to come, or record that is not durable needs it;
     /// gives the position up to which it really goes. Whole segments are cut by the next upkeep.
     pub fn cut(&mut self, below: Lsn) -> Lsn {
-        let mut below = below.min(Lsn(self.shared.replay_from.load(Ordering::SeqCst)));
+        let mut below = below.min(Lsn(self.shared.needs.load(Ordering::SeqCst)));
         if let Some(waiting) = self.dots.oldest_waiting() {
             below = below.min(waiting);
         }
@@ -167,6 +172,7 @@ impl Shared {
         pending.manifest.save(&*self.store)?;
         self.checkpointed.store(pending.seq.0, Ordering::SeqCst);
         self.replay_from.store(pending.manifest.replay_from.0, Ordering::SeqCst);
+        self.needs.store(pending.manifest.needs.0, Ordering::SeqCst);
         let mut checkpoints = self.checkpoints.lock();
         checkpoints.finished = Some(pending.manifest.replay_from);
         checkpoints.busy = false;

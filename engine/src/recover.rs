@@ -52,6 +52,7 @@ impl Engine {
     ) -> Result<Engine, Error> {
         let (log, opened) = Log::open(&options.log, &*disk)?;
         let manifest = trusted(&*store, &opened)?;
+        let needs = manifest.as_ref().map_or(opened.first, |m| m.needs);
         let (replay_from, schema, frontier, state) = match manifest {
             Some(m) => (m.replay_from, m.schema, m.frontier, Some(m.state)),
             None => (opened.first, Arc::new(Schema::default()), Frontier::default(), None),
@@ -65,6 +66,7 @@ impl Engine {
             bytes: AtomicI64::new(0),
             durable: AtomicU64::new(opened.end.0),
             replay_from: AtomicU64::new(replay_from.0),
+            needs: AtomicU64::new(needs.0),
             checkpointed: AtomicU64::new(0),
             memory: options.memory,
             folder: Mutex::new(Folder::default()),
@@ -184,10 +186,10 @@ fn trusted(store: &dyn Store, opened: &Opened) -> Result<Option<Manifest>, Error
                     ),
                 });
             }
-            if manifest.replay_from >= opened.first {
+            if manifest.needs >= opened.first {
                 return Ok(Some(manifest));
             }
-            format!("its checkpoint needs the log from {} on", manifest.replay_from.0)
+            format!("its checkpoint needs the log from {} on", manifest.needs.0)
         }
         Ok(None) => "it has no checkpoint".to_owned(),
         Err(error) => error.to_string(),

@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) durable: AtomicU64,
     /// The position from which a restart would replay.
     pub(crate) replay_from: AtomicU64,
+    /// The oldest record that the checkpoint's replay reads: the log is not cut above it.
+    pub(crate) needs: AtomicU64,
     /// The moment of the newest checkpoint.
     pub(crate) checkpointed: AtomicU64,
     /// Bytes that versions may take.
