@@ -8,10 +8,11 @@
 //!             └─ config (sites.toml)
 //! ```
 //!
-//! `init` creates a cluster, `shell` is a small client, `relay` emulates an ocean.
+//! `init` creates a cluster, `shell` is a small client, `relay` emulates an ocean, `demo` shows it all.
 
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod driver;
 pub mod host;
 pub mod http;

@@ -7,6 +7,7 @@ CREATE TABLE country (
   co_exchange NUMERIC(12,6) NOT NULL,
   co_currency VARCHAR(18) NOT NULL
 );
+CREATE INDEX country_name ON country (co_name);
 
 CREATE TABLE address (
   addr_id      SERIAL PRIMARY KEY,
@@ -17,6 +18,7 @@ CREATE TABLE address (
   addr_zip     VARCHAR(10) NOT NULL,
   addr_co_id   INT NOT NULL REFERENCES country (co_id)
 );
+CREATE INDEX address_zip ON address (addr_zip);
 
 CREATE TABLE customer (
   c_id         SERIAL PRIMARY KEY,
@@ -101,6 +103,7 @@ CREATE TABLE order_line (
   ol_comments VARCHAR(110) NOT NULL,
   PRIMARY KEY (ol_o_id, ol_id)
 );
+CREATE INDEX order_line_item ON order_line (ol_i_id);
 
 CREATE TABLE cc_xacts (
   cx_o_id      INT PRIMARY KEY REFERENCES orders (o_id),

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Cluster, ConfigError, Site};
+use crate::demo::{self, DemoArgs, DemoError};
 use crate::init::{self, EXAMPLE_SITES, InitError, Plan};
 
 /// A geo-replicated SQL database: blue transactions commit at home, red ones in one order everywhere.
@@ -36,6 +37,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Talk SQL to a site (for history and completion use psql)
     Shell(ShellArgs),
+    /// Show it: three sites on emulated wide-area links, TPC-W on all of them, and checks
+    Demo(DemoArgs),
     /// Run the relays that stand between the sites of a sites.toml (`via`), with the delays of its [links]
     Relay(relay::RelayArgs),
 }
@@ -151,8 +154,21 @@ fn run(command: Command) -> Result<(), CliError> {
             runtime.shutdown_background();
             outcome.map_err(|e| CliError::Failed(e.to_string()))
         }
+        Command::Demo(args) => show(&args),
         Command::Relay(args) => relay::run(&args),
     }
+}
+
+fn show(args: &DemoArgs) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::Failed(format!("cannot start: {e}")))?;
+    runtime.block_on(demo::run(args)).map_err(|e| match e {
+        DemoError::Unsound(..) => CliError::Unwell(e.to_string()),
+        DemoError::Init(e) => e.into(),
+        e => CliError::Failed(e.to_string()),
+    })
 }
 
 fn create(args: &InitArgs) -> Result<(), CliError> {

@@ -10,6 +10,7 @@ pub(super) fn view(host: &SiteHost, name: &str) -> Option<View> {
     match name {
         "sites" => Some(sites(host)),
         "status" => Some(status(host)),
+        "digest" => Some(digest(host)),
         "transactions" => Some(transactions(host)),
         "conflicts" => Some(conflicts(host)),
         _ => None,
@@ -98,6 +99,26 @@ fn status(host: &SiteHost) -> View {
 
 fn frontier(frontier: &Frontier) -> String {
     frontier.to_string()
+}
+
+/// What the tables hold, as hashes to compare with another site's at an equal frontier: one row per table, and one without
+/// a table for everything. It reads everything; what cannot be read has no digest, and the log says why.
+fn digest(host: &SiteHost) -> View {
+    let columns = vec![("frontier", DataType::Text), ("table", DataType::Text), ("digest", DataType::Text)];
+    let snapshot = host.snapshot();
+    let at = frontier(snapshot.frontier());
+    let digest = match snapshot.digest() {
+        Ok(digest) => digest,
+        Err(error) => {
+            tracing::error!("the tables cannot be read for their digest: {error}");
+            return (columns, Vec::new());
+        }
+    };
+    let row = |table: Value, hash: u64| vec![words(at.clone()), table, words(format!("{hash:016x}"))];
+    let name = |id| snapshot.schema().tables.get(id).map_or_else(|| id.to_string(), |t| t.name.clone());
+    let mut rows = vec![row(Value::Null, digest.total)];
+    rows.extend(digest.tables.iter().map(|(id, hash)| row(words(name(id)), *hash)));
+    (columns, rows)
 }
 
 /// The newest red transactions of this site's sessions.

@@ -171,7 +171,10 @@ impl Session {
             return Ok(());
         };
         match host.submit(submission).await {
-            Ok(_) => Ok(()),
+            Ok(committed) => {
+                *self.state.last_color.lock() = Some(committed.color);
+                Ok(())
+            }
             Err(error) => Err(Failure::from_commit(error, &active.transaction.schema(&*host))),
         }
     }

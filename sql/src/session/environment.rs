@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gemini_shadow_ops::{DataType, Schema, SequenceId, Value};
+use gemini_shadow_ops::{Color, DataType, Schema, SequenceId, Value};
 use parking_lot::Mutex;
 
 use super::settings::Settings;
@@ -46,6 +46,19 @@ pub struct SharedState {
     pub settings: Mutex<Settings>,
     /// currval, lastval.
     pub sequences: Mutex<Sequences>,
+    /// Of the newest committed transaction that wrote.
+    pub last_color: Mutex<Option<Color>>,
+}
+
+impl SharedState {
+    /// As `gemini.last_color` shows it; empty if nothing was written yet.
+    pub fn last_color(&self) -> &'static str {
+        match *self.last_color.lock() {
+            Some(Color::Blue) => "blue",
+            Some(Color::Red) => "red",
+            None => "",
+        }
+    }
 }
 
 /// The environment of one statement.
@@ -107,6 +120,7 @@ impl SessionEnvironment {
         match name {
             "gemini.site" => Some(self.host.site_name()),
             "gemini.frontier" => Some(self.host.frontier().to_string()),
+            "gemini.last_color" => Some(self.state.last_color().to_string()),
             _ => None,
         }
     }

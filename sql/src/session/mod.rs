@@ -156,8 +156,11 @@ struct FailedBlock {
 impl Session {
     /// A session for a user. `pid` is what cancel requests and pg_backend_pid() name it by.
     pub fn new(shared: Shared, user: &str, database: &str, pid: i32) -> Session {
-        let state =
-            Arc::new(SharedState { settings: Mutex::new(Settings::new(user)), sequences: Mutex::default() });
+        let state = Arc::new(SharedState {
+            settings: Mutex::new(Settings::new(user)),
+            sequences: Mutex::default(),
+            last_color: Mutex::default(),
+        });
         let environment = SessionEnvironment::new(shared.host.clone(), state.clone(), user, database, pid);
         Session {
             catalog: Catalog::new(shared.host.clone()),

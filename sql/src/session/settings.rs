@@ -97,6 +97,12 @@ static SETTINGS: &[Setting] = &[
         "When a blue commit is acknowledged.",
     ),
     setting("gemini.frontier", "", Kind::ReadOnly, "What this site has applied."),
+    setting(
+        "gemini.last_color",
+        "",
+        Kind::ReadOnly,
+        "Colour of this session's newest committed transaction that wrote.",
+    ),
     setting("gemini.site", "", Kind::ReadOnly, "This site's name."),
     setting(
         "idle_in_transaction_session_timeout",

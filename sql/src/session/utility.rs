@@ -292,6 +292,7 @@ impl Session {
             "transaction_read_only" => if options.read_only { "on" } else { "off" }.to_string(),
             "gemini.site" => self.host().site_name(),
             "gemini.frontier" => self.host().frontier().to_string(),
+            "gemini.last_color" => self.state.last_color().to_string(),
             _ => self.state.settings.lock().get(name).unwrap_or("").to_string(),
         })
     }

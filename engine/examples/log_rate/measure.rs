@@ -1,16 +1,6 @@
-//! The bare log: how many commits a second this disk makes durable, and how long one takes.
-//!
-//! `log_rate [--dir DIR] [--committers N] [--bytes N] [--seconds N]`: N threads each append a record of that size and
-//! wait until it is durable; one log thread writes whatever has gathered with one fdatasync. Without `--committers`
-//! and `--bytes` it goes through 1 and 16 committers with 150 and 500 bytes.
-//!
-//! Each row carries what it must be judged by: the time of a bare write and fdatasync over a preallocated file, before
-//! and after the row (what one commit costs at the least), and that of the log thread's own writes. A row whose two
-//! bare times differ or have a long tail, or whose commits come faster than its syncs allow, was measured on a disturbed machine and is
-//! marked; do not compare rows unless their bare times agree.
+//! Measuring the bare log: also used, as a source file, by the micro-benchmark, so that both mean the same by it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
@@ -21,61 +11,12 @@ use gemini_engine::disk::{Disk, DiskFile, RealDisk};
 use gemini_engine::log::{Log, LogError, LogOptions, Record};
 use parking_lot::{Condvar, Mutex};
 
-struct Settings {
-    dir: PathBuf,
-    committers: Vec<usize>,
-    bytes: Vec<usize>,
-    seconds: u64,
-}
-
-fn main() -> Result<(), String> {
-    let settings = settings()?;
-    let disk = RealDisk::open(settings.dir.join("gemini-log-rate")).map_err(|e| e.to_string())?;
-    for &committers in &settings.committers {
-        for &bytes in &settings.bytes {
-            clear(&disk).map_err(|e| e.to_string())?;
-            let seconds = Duration::from_secs(settings.seconds);
-            println!("{}", measure(&disk, committers, bytes, seconds).map_err(|e| e.to_string())?);
-        }
-    }
-    std::fs::remove_dir_all(disk.directory()).map_err(|e| e.to_string())
-}
-
-fn settings() -> Result<Settings, String> {
-    let mut settings =
-        Settings { dir: std::env::temp_dir(), committers: vec![1, 16], bytes: vec![150, 500], seconds: 5 };
-    let mut args = std::env::args().skip(1);
-    while let Some(name) = args.next() {
-        let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
-        let number = || value.parse::<usize>().map_err(|e| format!("{name} {value}: {e}"));
-        match name.as_str() {
-            "--dir" => settings.dir = PathBuf::from(&value),
-            "--committers" => settings.committers = vec![number()?.max(1)],
-            "--bytes" => settings.bytes = vec![number()?.max(32)],
-            "--seconds" => settings.seconds = number()? as u64,
-            _ => {
-                return Err(format!(
-                    "{name} is not known; there are --dir, --committers, --bytes, --seconds"
-                ));
-            }
-        }
-    }
-    Ok(settings)
-}
-
-fn clear(disk: &RealDisk) -> Result<(), LogError> {
-    for name in disk.list()? {
-        disk.remove(&name)?;
-    }
-    Ok(disk.sync_dir()?)
-}
-
 /// Latencies in microseconds, counted.
 #[derive(Default)]
-struct Histogram(BTreeMap<u64, u64>);
+pub struct Histogram(BTreeMap<u64, u64>);
 
 impl Histogram {
-    fn add(&mut self, took: Duration) {
+    pub fn add(&mut self, took: Duration) {
         *self.0.entry(took.as_micros() as u64).or_default() += 1;
     }
 
@@ -85,11 +26,11 @@ impl Histogram {
         }
     }
 
-    fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.0.values().sum()
     }
 
-    fn quantile(&self, q: f64) -> u64 {
+    pub fn quantile(&self, q: f64) -> u64 {
         let mut left = (self.count() as f64 * q) as u64;
         for (micros, n) in &self.0 {
             if left < *n {
@@ -100,7 +41,7 @@ impl Histogram {
         self.0.keys().next_back().copied().unwrap_or(0)
     }
 
-    fn show(&self) -> String {
+    pub fn show(&self) -> String {
         format!(
             "p50 {} µs, p95 {} µs, p99 {} µs",
             self.quantile(0.5),
@@ -111,7 +52,7 @@ impl Histogram {
 }
 
 /// Writes 4 KiB and syncs, one after the other.
-fn bare_sync(disk: &RealDisk) -> Result<Histogram, LogError> {
+pub fn bare_sync(disk: &RealDisk) -> Result<Histogram, LogError> {
     let file: Arc<dyn DiskFile> = disk.create("sync", 8 * 1024 * 1024)?;
     let mut histogram = Histogram::default();
     for i in 0..2000 {
@@ -208,7 +149,41 @@ impl Group {
     }
 }
 
-fn measure(disk: &RealDisk, committers: usize, bytes: usize, time: Duration) -> Result<String, LogError> {
+/// What a row was measured as, and what it must be judged by.
+pub struct Measured {
+    pub committers: usize,
+    pub bytes: usize,
+    /// Durable commits a second.
+    pub rate: f64,
+    pub commits: Histogram,
+    /// The log thread's writes.
+    pub syncs: Histogram,
+    pub before: Histogram,
+    pub after: Histogram,
+}
+
+impl Measured {
+    /// Waiting for a processor shows in the tail long before it shows in the middle.
+    pub fn disturbed(&self) -> bool {
+        disturbed(&self.before, &self.after) || self.commits.quantile(0.5) < self.syncs.quantile(0.05)
+    }
+}
+
+/// Whether two bare times tell of a machine that others use too.
+pub fn disturbed(before: &Histogram, after: &Histogram) -> bool {
+    let (a, b) = (before.quantile(0.5), after.quantile(0.5));
+    let waits = [before, after].iter().any(|h| h.quantile(0.95) > 4 * h.quantile(0.5));
+    waits || a.max(b) * 2 > a.min(b) * 3
+}
+
+/// So many committers of records of this size, over an empty folder.
+pub fn measure(
+    disk: &RealDisk,
+    committers: usize,
+    bytes: usize,
+    time: Duration,
+) -> Result<Measured, LogError> {
+    clear(disk)?;
     let before = bare_sync(disk)?;
     let (log, _) = Log::open(&LogOptions::default(), disk)?;
     let group = Group {
@@ -221,21 +196,14 @@ fn measure(disk: &RealDisk, committers: usize, bytes: usize, time: Duration) -> 
     drop(group);
     let after = bare_sync(disk)?;
     let rate = commits.count() as f64 / took.as_secs_f64();
-    let fill = commits.count() as f64 / syncs.count().max(1) as f64;
-    let (quiet, noisy) =
-        (before.quantile(0.5).min(after.quantile(0.5)), before.quantile(0.5).max(after.quantile(0.5)));
-    // Waiting for a processor shows in the tail long before it shows in the middle.
-    let waits = [&before, &after].iter().any(|h| h.quantile(0.95) > 4 * h.quantile(0.5));
-    let disturbed = waits || noisy * 2 > quiet * 3 || commits.quantile(0.5) < syncs.quantile(0.05);
-    Ok(format!(
-        "{committers:>3} committers, {bytes} bytes: {rate:>7.0} durable commits/s{}\n      a commit     {}\n      \
-         write + sync {}, {fill:.1} commits each\n      bare sync    before {}; after {}",
-        if disturbed { "  ** disturbed, do not use **" } else { "" },
-        commits.show(),
-        syncs.show(),
-        before.show(),
-        after.show()
-    ))
+    Ok(Measured { committers, bytes, rate, commits, syncs, before, after })
+}
+
+fn clear(disk: &RealDisk) -> Result<(), LogError> {
+    for name in disk.list()? {
+        disk.remove(&name)?;
+    }
+    Ok(disk.sync_dir()?)
 }
 
 /// Latencies of commits and of the log thread's writes, and the time they were counted in.
