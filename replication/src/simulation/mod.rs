@@ -75,7 +75,8 @@ fn one_direct_link_may_stay_cut_for_ever() {
 
 #[test]
 fn a_network_without_order_or_mercy_is_enough() {
-    for seed in 400..408 {
+    // The last one: an acknowledgement lost between a compaction and a step back.
+    for seed in (400..408).chain([7182]) {
         simulate(seed, Plan { sites: 3, datagrams: true, ..Plan::default() });
     }
 }
