@@ -153,3 +153,130 @@ fn declarations_say_what_they_make_red() {
     );
     assert_eq!(answer, "CREATE TABLE\n", "nothing ordinary is red");
 }
+
+#[test]
+fn the_first_values_of_two_sequences_in_one_block() {
+    let mut s = session();
+    script(
+        &mut s,
+        &[
+            ("CREATE TABLE p (id serial PRIMARY KEY, n text)", "CREATE TABLE"),
+            ("CREATE TABLE c (id serial PRIMARY KEY, p_id int REFERENCES p)", "CREATE TABLE"),
+            ("BEGIN", "BEGIN"),
+            ("INSERT INTO p (n) VALUES ('x') RETURNING id", "1\nINSERT 0 1"),
+            ("INSERT INTO c (p_id) VALUES (lastval()) RETURNING id, p_id", "1|1\nINSERT 0 1"),
+            ("SELECT currval('p_id_seq'), currval('c_id_seq')", "1|1\nSELECT 1"),
+            ("COMMIT", "COMMIT"),
+            ("SELECT p.n, c.id FROM p JOIN c ON c.p_id = p.id", "x|1\nSELECT 1"),
+        ],
+    );
+}
+
+#[test]
+fn a_closed_sequence_loads_like_a_dump_and_opens_above_it() {
+    let mut s = session();
+    script(
+        &mut s,
+        &[
+            ("CREATE TABLE t (id serial PRIMARY KEY, n int)", "CREATE TABLE"),
+            ("INSERT INTO t VALUES (10, 1), (42, 2)", "INSERT 0 2"),
+            ("SELECT setval('t_id_seq', 50)", "50\nSELECT 1"),
+            ("INSERT INTO t (n) VALUES (3) RETURNING id", "51\nINSERT 0 1"),
+            ("SELECT setval('t_id_seq', 99)", "0A000 setval of the open sequence \"t_id_seq\" is not supported
+                hint: Sites already mint from it without asking each other: no value is ever minted twice, so there is nothing to set. setval works before the first nextval."),
+            ("INSERT INTO t VALUES (11, 4)", "INSERT 0 1"),
+            ("SELECT nextval('nope')", "42P01 relation \"nope\" does not exist"),
+            ("SELECT currval('t_id_seq'), lastval()", "51|51\nSELECT 1"),
+        ],
+    );
+}
+
+#[test]
+fn constraints_are_checked_against_the_rows_that_are_there() {
+    let mut s = session();
+    script(
+        &mut s,
+        &[
+            ("CREATE TABLE t (a int PRIMARY KEY, b int, c int)", "CREATE TABLE"),
+            ("INSERT INTO t VALUES (1, 5, NULL), (2, 5, 7)", "INSERT 0 2"),
+            (
+                "ALTER TABLE t ADD UNIQUE (b)",
+                "23505 could not create unique index \"t_b_key\"\ndetail: Key (b) is duplicated.",
+            ),
+            (
+                "ALTER TABLE t ALTER COLUMN c SET NOT NULL",
+                "23502 column \"c\" of relation \"t\" contains null values",
+            ),
+            (
+                "ALTER TABLE t ADD CHECK (c > 7)",
+                "23514 check constraint \"t_c_check\" of relation \"t\" is violated by some row",
+            ),
+            (
+                "ALTER TABLE t ADD FOREIGN KEY (b) REFERENCES t",
+                "23503 insert or update on table \"t\" violates foreign key constraint \"t_b_fkey\"\ndetail: Some row has no row in table \"t\".",
+            ),
+            (
+                "ALTER TABLE t ADD COLUMN d int NOT NULL",
+                "23502 column \"d\" of relation \"t\" contains null values",
+            ),
+            ("ALTER TABLE t ADD COLUMN d int NOT NULL DEFAULT 3 + 4", "ALTER TABLE"),
+            ("SELECT d FROM t WHERE a = 1", "7\nSELECT 1"),
+            (
+                "ALTER TABLE t ADD CHECK (d BETWEEN 1 AND 7 AND nope > 1)",
+                "42703 column \"nope\" does not exist",
+            ),
+            (
+                "ALTER TABLE t ADD CHECK (d <= random())",
+                "42P17 functions in a check constraint must be immutable: random is not",
+            ),
+            (
+                "ALTER TABLE t DROP COLUMN a",
+                "0A000 dropping \"a\", which is in the primary key is not supported
+                hint: Rows are addressed by their primary key: create a new table and copy the rows.",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_primary_key_can_be_added_as_dumps_do() {
+    let mut s = session();
+    script(
+        &mut s,
+        &[
+            ("CREATE TABLE t (a int, b text)", "CREATE TABLE"),
+            ("INSERT INTO t VALUES (1, 'x'), (2, 'y')", "INSERT 0 2"),
+            ("ALTER TABLE ONLY t ADD CONSTRAINT t_pkey PRIMARY KEY (a)", "ALTER TABLE"),
+            ("SELECT * FROM t ORDER BY a", "1|x\n2|y\nSELECT 2"),
+            (
+                "INSERT INTO t VALUES (1, 'z') ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING *",
+                "1|z\nINSERT 0 1",
+            ),
+            (
+                "ALTER TABLE t ADD PRIMARY KEY (b)",
+                "42P16 multiple primary keys for table \"t\" are not allowed",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn blue_is_an_assertion() {
+    let mut s = session();
+    script(
+        &mut s,
+        &[
+            (
+                "CREATE TABLE t (id bigserial PRIMARY KEY, n int NOT NULL MERGE DELTA, s int) ROWS APPEND ONLY",
+                "CREATE TABLE",
+            ),
+            ("INSERT INTO t (n) VALUES (1)", "INSERT 0 1"),
+            ("SET gemini.color = 'blue'", "SET"),
+            ("INSERT INTO t (n) VALUES (1)", "INSERT 0 1"),
+            ("UPDATE t SET n = n + 1", "UPDATE 2"),
+        ],
+    );
+    let refused = run(&mut s, "UPDATE t SET s = 1");
+    assert!(refused.starts_with("55000 "), "{refused}");
+    assert!(refused.contains("t.s"), "names the column: {refused}");
+}

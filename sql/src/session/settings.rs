@@ -61,7 +61,7 @@ static SETTINGS: &[Setting] = &[
     reported(
         "client_encoding",
         "UTF8",
-        Kind::Only(&["utf8", "utf-8", "unicode", "'utf8'"]),
+        Kind::Only(&["utf8", "utf-8", "unicode", "'utf8'", "'utf-8'"]),
         "Encoding of text on the wire.",
     ),
     setting(

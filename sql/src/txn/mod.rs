@@ -334,7 +334,7 @@ impl Transaction {
             .hint("Commit in between, or use REPEATABLE READ, which needs one snapshot only."));
         }
         let index = self.statements.len() as u16;
-        self.schema_version.get_or_insert(snapshot.schema().version);
+        self.follow_schema(snapshot.schema());
         self.statements.push(StatementAt {
             frontier: snapshot.frontier().clone(),
             seq: snapshot.seq(),
@@ -342,6 +342,31 @@ impl Transaction {
         });
         self.registered = Some(index);
         Ok(index)
+    }
+
+    /// The version the transaction counts as generated on: the newest statement's, as long as no table that it has touched
+    /// was declared otherwise in between. So opening a sequence on the way does not end the transaction.
+    fn follow_schema(&mut self, new: &Schema) {
+        let (Some(version), Some(last)) = (self.schema_version, self.statements.last()) else {
+            self.schema_version = Some(new.version);
+            return;
+        };
+        let old = last._pin.schema();
+        if self.schema.is_some() || old.version != version || new.version == version {
+            return;
+        }
+        let same = |id: TableId| matches!((old.table(id), new.table(id)), (Some(a), Some(b)) if a.version == b.version);
+        let read = self.reads.iter().filter_map(|(_, item)| match item {
+            Item::Row { table, .. }
+            | Item::Cells { table, .. }
+            | Item::IndexKey { table, .. }
+            | Item::Range { table, .. }
+            | Item::Table { table } => Some(*table),
+            Item::Catalogue | Item::Sequence { .. } => None,
+        });
+        if self.overlay.tables().map(|(id, _)| id).chain(read).all(same) {
+            self.schema_version = Some(new.version);
+        }
     }
 
     /// The row under `key` as this transaction sees it.
