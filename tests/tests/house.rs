@@ -56,9 +56,11 @@ fn files_can_be_read_in_a_sitting() {
 
 #[test]
 fn every_file_says_what_it_is_for() {
+    // Split, so that this file does not find itself.
+    let unwritten = concat!("//! ", "(essay)");
     for (path, text) in all() {
         assert!(text.starts_with("//!") || is_test(&path), "{} has no opening comment", path.display());
-        assert!(!text.contains("//! (essay)"), "{} has no essay yet", path.display());
+        assert!(!text.contains(unwritten), "{} has no essay yet", path.display());
     }
 }
 
