@@ -1,5 +1,7 @@
 //! Real clients: tokio-postgres (binary, pipelined) and, where it is installed, psql with its catalogue queries.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on may panic
+
 use std::process::Command;
 
 use gemini_sql::pg::{Limits, serve};

@@ -1,5 +1,7 @@
 //! The wire protocol with raw messages over a socket: what is answered, byte for byte where it matters.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on may panic
+
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -141,7 +141,7 @@ impl Change<'_> {
             let message =
                 format!("column \"{}\" of relation \"{}\" already exists", definition.name, table.name);
             if if_not_exists {
-                self.session.tell(Notice::notice(format!("{message}, skipping")));
+                self.session.tell(Notice::info(format!("{message}, skipping")));
                 return Ok(());
             }
             return Err(SqlError::new(sqlstate::DUPLICATE_COLUMN, message));
@@ -216,7 +216,7 @@ impl Change<'_> {
     fn drop_column(&mut self, table: &Arc<Table>, name: &str, if_exists: bool, cascade: bool) -> Result<()> {
         let Some(column) = table.column_by_name(name).filter(|c| !c.hidden) else {
             if if_exists {
-                self.session.tell(Notice::notice(format!(
+                self.session.tell(Notice::info(format!(
                     "column \"{name}\" of relation \"{}\" does not exist, skipping",
                     table.name
                 )));
@@ -249,7 +249,7 @@ impl Change<'_> {
                     &format!("constraint {constraint_name} on table {child_name}"),
                 ));
             }
-            self.session.tell(Notice::notice(format!(
+            self.session.tell(Notice::info(format!(
                 "drop cascades to constraint {constraint_name} on table {child_name}"
             )));
             self.apply(SchemaChange::DropConstraint { table: child, constraint })?;
@@ -350,7 +350,7 @@ impl Change<'_> {
         let Some(constraint) = constraint else {
             let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", table.name);
             if if_exists {
-                self.session.tell(Notice::notice(format!("{message}, skipping")));
+                self.session.tell(Notice::info(format!("{message}, skipping")));
                 return Ok(());
             }
             return Err(SqlError::new(sqlstate::UNDEFINED_OBJECT, message));
@@ -380,7 +380,7 @@ impl Change<'_> {
                     .detail(format!("constraint {key_name} on table {child_name} depends on index {name}"))
                     .hint("Use DROP ... CASCADE to drop the dependent objects too."));
                 }
-                self.session.tell(Notice::notice(format!(
+                self.session.tell(Notice::info(format!(
                     "drop cascades to constraint {key_name} on table {child_name}"
                 )));
                 self.apply(SchemaChange::DropConstraint { table: child, constraint: key })?;
@@ -450,7 +450,7 @@ impl Change<'_> {
             let message =
                 format!("column \"{column}\" of relation \"{}\" is not an identity column", table.name);
             if if_exists {
-                self.session.tell(Notice::notice(format!("{message}, skipping")));
+                self.session.tell(Notice::info(format!("{message}, skipping")));
                 return Ok(());
             }
             return Err(SqlError::new(sqlstate::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
@@ -483,7 +483,7 @@ impl Change<'_> {
         let Some((table, index)) = schema.index_by_name(&name.name) else {
             let message = format!("relation \"{}\" does not exist", name.name);
             if if_exists {
-                self.session.tell(Notice::notice(format!("{message}, skipping")));
+                self.session.tell(Notice::info(format!("{message}, skipping")));
                 return Ok(());
             }
             return Err(SqlError::new(sqlstate::UNDEFINED_TABLE, message));
@@ -522,7 +522,7 @@ impl Change<'_> {
         let Some(old) = schema.sequence_by_name(&name.name).cloned() else {
             let message = format!("relation \"{}\" does not exist", name.name);
             if *if_exists {
-                self.session.tell(Notice::notice(format!("{message}, skipping")));
+                self.session.tell(Notice::info(format!("{message}, skipping")));
                 return Ok(());
             }
             return Err(SqlError::new(sqlstate::UNDEFINED_TABLE, message).at(name.position.max(1)));

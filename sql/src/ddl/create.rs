@@ -38,7 +38,7 @@ impl Change<'_> {
         }
         let message = format!("relation \"{}\" already exists", name.name);
         if if_not_exists {
-            self.session.tell(Notice::notice(format!("{message}, skipping")));
+            self.session.tell(Notice::info(format!("{message}, skipping")));
             return Ok(false);
         }
         Err(SqlError::new(sqlstate::DUPLICATE_TABLE, message).at(name.position.max(1)))

@@ -47,8 +47,7 @@ impl Change<'_> {
                     .hint("Use DROP SEQUENCE."))
             }
             Err(_) if if_exists => {
-                self.session
-                    .tell(Notice::notice(format!("table \"{}\" does not exist, skipping", name.name)));
+                self.session.tell(Notice::info(format!("table \"{}\" does not exist, skipping", name.name)));
                 Ok(None)
             }
             Err(_) => Err(SqlError::new(
@@ -81,7 +80,7 @@ impl Change<'_> {
                     .hint("Use DROP ... CASCADE to drop the dependent objects too."));
                 }
                 if !together {
-                    self.session.tell(Notice::notice(format!(
+                    self.session.tell(Notice::info(format!(
                         "drop cascades to constraint {} on table {}",
                         key.name, child.name
                     )));
@@ -100,8 +99,7 @@ impl Change<'_> {
         let schema = self.schema()?;
         let Some((table, index)) = schema.index_by_name(&name.name) else {
             if if_exists {
-                self.session
-                    .tell(Notice::notice(format!("index \"{}\" does not exist, skipping", name.name)));
+                self.session.tell(Notice::info(format!("index \"{}\" does not exist, skipping", name.name)));
                 return Ok(());
             }
             return Err(SqlError::new(
@@ -141,7 +139,7 @@ impl Change<'_> {
         let Some(sequence) = schema.sequence_by_name(&name.name) else {
             if if_exists {
                 self.session
-                    .tell(Notice::notice(format!("sequence \"{}\" does not exist, skipping", name.name)));
+                    .tell(Notice::info(format!("sequence \"{}\" does not exist, skipping", name.name)));
                 return Ok(());
             }
             return Err(SqlError::new(
@@ -196,7 +194,7 @@ impl Change<'_> {
                         child.name
                     )));
                 }
-                self.session.tell(Notice::notice(format!("truncate cascades to table \"{}\"", child.name)));
+                self.session.tell(Notice::info(format!("truncate cascades to table \"{}\"", child.name)));
                 tables.push(child.clone());
             }
             at += 1;

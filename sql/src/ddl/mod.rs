@@ -103,7 +103,7 @@ impl Change<'_> {
         match self.table(name) {
             Ok(table) => Ok(Some(table)),
             Err(error) if if_exists && error.sqlstate == sqlstate::UNDEFINED_TABLE => {
-                self.session.tell(Notice::notice(format!("{}, skipping", error.message)));
+                self.session.tell(Notice::info(format!("{}, skipping", error.message)));
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -8,7 +8,7 @@ use crate::session::Notice;
 
 impl Change<'_> {
     fn red(&mut self, message: String, hint: String) {
-        self.session.tell(Notice::notice(message).hint(hint));
+        self.session.tell(Notice::info(message).hint(hint));
     }
 
     /// Everything about a new table.

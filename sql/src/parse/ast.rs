@@ -309,6 +309,7 @@ pub struct SequenceOptions {
 }
 
 /// One action of ALTER TABLE.
+#[allow(clippy::large_enum_variant)] // a statement has a few of them
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum AlterAction {

@@ -50,7 +50,7 @@ fn improper(name: &ast::ObjectName) -> SqlError {
     SqlError::new(sqlstate::SYNTAX_ERROR, format!("improper qualified name (too many dotted names): {name}"))
 }
 
-/// A type as written. SERIAL types are not types: see [`serial`].
+/// A type as written. The SERIAL types are no types, and are looked for before.
 pub fn data_type(ty: &ast::DataType) -> Result<DataType, SqlError> {
     use ast::DataType as T;
     Ok(match ty {

@@ -25,7 +25,7 @@ pub struct Notice {
 
 impl Notice {
     /// A NOTICE (00000).
-    pub fn notice(message: impl Into<String>) -> Notice {
+    pub fn info(message: impl Into<String>) -> Notice {
         Notice {
             severity: Severity::Notice,
             fields: SqlError::new(crate::sqlstate::SUCCESSFUL_COMPLETION, message),
