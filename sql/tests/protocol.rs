@@ -434,3 +434,14 @@ fn settings_that_clients_follow_are_reported() {
         )
     );
 }
+
+#[test]
+fn who_sits_idle_in_a_transaction_is_sent_away() {
+    let server = server(Limits::default());
+    let mut c = Raw::connect(&server);
+    c.say(&[query("SET idle_in_transaction_session_timeout = '100ms'")]);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(c.say(&[query("BEGIN")]), lines("C BEGIN\n Z T"), "outside a transaction nothing ends");
+    let (kind, body) = c.next();
+    assert_eq!(show(kind, &body), "SFATAL C25P03 Mterminating connection due to idle-in-transaction timeout");
+}

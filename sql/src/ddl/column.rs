@@ -175,7 +175,7 @@ impl Change<'_> {
                 format!("cannot use generated column \"{}\" in column generation expression", column.name),
             ));
         }
-        Ok((expr.to_string(), columns))
+        Ok((unnested(expr).to_string(), columns))
     }
 
     /// A CHECK with the columns it reads and, if it is nothing else, its bounds.
@@ -189,7 +189,7 @@ impl Change<'_> {
         immutable(expr, "check constraint")?;
         let columns = self.read_columns(table, expr)?;
         let bounds = bounds(table, expr).unwrap_or_default();
-        Ok(Check { id, name, sql: expr.to_string(), columns, bounds })
+        Ok(Check { id, name, sql: unnested(expr).to_string(), columns, bounds })
     }
 
     /// The columns of the table that an expression names. Sorted.

@@ -157,8 +157,18 @@ where
         let message = match wire.take()? {
             Some(message) => message,
             None => {
+                let limit = session.idle_limit();
+                let idle = async {
+                    match &limit {
+                        Some((limit, _)) => tokio::time::sleep(*limit).await,
+                        None => std::future::pending().await,
+                    }
+                };
                 let more = tokio::select! {
                     read = wire.read() => read?,
+                    () = idle, if limit.is_some() => {
+                        return Err(limit.map_or_else(|| protocol_error("idle"), |(_, error)| error));
+                    }
                     () = registry.closing(), if session.status() == crate::session::Status::Idle => {
                         return Err(SqlError::new(
                             sqlstate::ADMIN_SHUTDOWN,

@@ -191,6 +191,24 @@ impl Session {
         }
     }
 
+    /// How long the client may leave the session idle as it is now, and what it is told then.
+    pub fn idle_limit(&self) -> Option<(std::time::Duration, SqlError)> {
+        let settings = self.state.settings.lock();
+        let (limit, state, what) = match self.mode {
+            Mode::Idle | Mode::Implicit => {
+                (settings.typed.idle_timeout, sqlstate::IDLE_SESSION_TIMEOUT, "idle-session timeout")
+            }
+            Mode::Block | Mode::Failed => (
+                settings.typed.idle_in_transaction_timeout,
+                sqlstate::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                "idle-in-transaction timeout",
+            ),
+        };
+        let micros = limit?;
+        let error = SqlError::new(state, format!("terminating connection due to {what}"));
+        Some((std::time::Duration::from_micros(micros), error))
+    }
+
     /// Settings as they are.
     pub fn settings(&self) -> Settings {
         self.state.settings.lock().clone()
