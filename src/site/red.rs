@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use gemini_replication::{Failure, Unavailable};
 use gemini_shadow_ops::{
-    Color, Entry, EntryId, Item, Op, RedTransaction, ShadowTransaction, TableId, TxnId, Verdict,
-    verdict::Refusal,
+    Color, Entry, EntryId, Item, RedTransaction, TableId, TxnId, Verdict, verdict::Refusal,
 };
 use gemini_sql::host::{CommitError, Committed, Submission, TransactionStatus};
 
@@ -37,15 +36,8 @@ impl Site {
                 return out.push(Output::Reply(reply, Err(error)));
             }
         };
-        let tables = touched(&transaction, &submission.classification.footprint.reads);
-        let tables = tables.into_iter().filter_map(|t| Some((t, schema.tables.get(&t)?.version))).collect();
-        let entry = Arc::new(Entry::Transaction(RedTransaction {
-            id,
-            transaction,
-            footprint: submission.classification.footprint,
-            slacks: submission.classification.slacks,
-            tables,
-        }));
+        let red = RedTransaction::new(id, transaction, &submission.classification, &schema);
+        let entry = Arc::new(Entry::Transaction(red));
         // What the order would refuse already need not cross the ocean to hear it.
         if let Verdict::Refused(refusal) = self.window.foresee(&entry, &schema) {
             self.release(id);
@@ -227,26 +219,6 @@ impl Site {
         };
         CommitError::Refused { message, item, slack }
     }
-}
-
-/// The tables whose declarations a transaction relies on.
-fn touched(
-    transaction: &ShadowTransaction,
-    reads: &[gemini_shadow_ops::Read],
-) -> std::collections::BTreeSet<TableId> {
-    let written = transaction.ops.iter().filter_map(|op| match &op.op {
-        Op::Insert { table, .. } | Op::Update { table, .. } | Op::Delete { table, .. } => Some(*table),
-        Op::Schema(_) => None,
-    });
-    let read = reads.iter().filter_map(|read| match &read.item {
-        Item::Row { table, .. }
-        | Item::Cells { table, .. }
-        | Item::IndexKey { table, .. }
-        | Item::Range { table, .. }
-        | Item::Table { table } => Some(*table),
-        Item::Catalogue | Item::Sequence { .. } => None,
-    });
-    written.chain(read).collect()
 }
 
 /// An item for people: table and key.
