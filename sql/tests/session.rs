@@ -280,3 +280,44 @@ fn blue_is_an_assertion() {
     assert!(refused.starts_with("55000 "), "{refused}");
     assert!(refused.contains("t.s"), "names the column: {refused}");
 }
+
+#[test]
+fn colours_are_explained_without_effects() {
+    let mut s = session();
+    script(
+        &mut s,
+        &[
+            ("CREATE TABLE t (id bigserial PRIMARY KEY, n int NOT NULL MERGE DELTA CHECK (n >= 0), s int) ROWS APPEND ONLY", "CREATE TABLE"),
+            ("EXPLAIN (COLOR) INSERT INTO t (n) VALUES (1)", "red, once
+                sequence \"t_id_seq\" has not been opened yet: its first nextval anywhere is one red entry that opens it
+                hint: SELECT nextval(…) once, and explain again
+                EXPLAIN"),
+            ("INSERT INTO t (n) VALUES (1)", "INSERT 0 1"),
+            ("EXPLAIN (COLOR) INSERT INTO t (n) VALUES (1)", "blue\nEXPLAIN"),
+            ("EXPLAIN (COLOR) DROP TABLE t", "red\nschema changes are ordered\nEXPLAIN"),
+            ("EXPLAIN (COLOR) UPDATE t SET n = n + 1", "blue\nEXPLAIN"),
+            ("SELECT n FROM t", "1\nSELECT 1"),
+        ],
+    );
+    let red = run(&mut s, "EXPLAIN (COLOR) UPDATE t SET s = 1");
+    assert!(red.starts_with("red\n") && red.contains("SET MERGE LWW"), "{red}");
+}
+
+#[test]
+fn a_foreign_keys_index_is_not_made_twice() {
+    let mut s = session();
+    script(
+        &mut s,
+        &[
+            ("CREATE TABLE p (id int PRIMARY KEY)", "CREATE TABLE"),
+            ("CREATE TABLE c (id int PRIMARY KEY, p_id int REFERENCES p)", "CREATE TABLE"),
+            ("CREATE INDEX mine ON c (p_id)", "CREATE INDEX"),
+            ("SELECT indexname FROM pg_indexes WHERE tablename = 'c' ORDER BY 1", "c_pkey\nmine\nSELECT 2"),
+            (
+                "DROP INDEX mine",
+                "2BP01 cannot drop index mine because foreign key c_p_id_fkey finds its rows by it
+                hint: Drop the foreign key first.",
+            ),
+        ],
+    );
+}

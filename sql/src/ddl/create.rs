@@ -399,6 +399,14 @@ impl Change<'_> {
                 nulls_first: key.nulls_first,
             });
         }
+        if let Some(made) = table.indexes.iter().find(|i| self_made(&table, i) && i.columns == columns)
+            && !create.unique
+        {
+            // One that a FOREIGN KEY made for itself is the same: it takes the name, and rows are not indexed twice.
+            self.session.tell(Notice::info(format!("index \"{}\" is the same: it is renamed", made.name)));
+            let change = SchemaChange::RenameIndex { table: table.id, index: made.id, name };
+            return self.apply(change).map(drop);
+        }
         let index = Index {
             id: IndexId(self.id()?),
             name,
@@ -445,6 +453,16 @@ impl Change<'_> {
         let column = table.column_by_name(column).ok_or_else(|| no_column(&table.name, column))?;
         Ok((table.id, column.id))
     }
+}
+
+/// Whether an index was made for a FOREIGN KEY and still has the name it was given then.
+fn self_made(table: &Table, index: &Index) -> bool {
+    let columns: Vec<String> = index.columns.iter().map(|c| table.column_name(c.column)).collect();
+    let given = format!("{}_{}_idx", cut(&table.name, 29), cut(&columns.join("_"), 29));
+    !index.unique
+        && index.constraint.is_none()
+        && index.name == given
+        && table.foreign_keys.iter().any(|f| f.child_index == index.id)
 }
 
 enum Kind {

@@ -411,12 +411,12 @@ impl Session {
         let (inner, params) = match &explain.statement {
             Body::Execute { name, arguments } => self.arguments(name, arguments).await?,
             Body::Ddl(_) => {
-                let line = if explain.color {
-                    "red: schema changes are ordered"
+                let lines: &[&str] = if explain.color {
+                    &["red", "  schema changes are ordered"]
                 } else {
-                    "Schema change (red: ordered at every site)"
+                    &["Schema change (red: ordered at every site)"]
                 };
-                let rows = vec![vec![Value::text(line)]];
+                let rows: Vec<_> = lines.iter().map(|line| vec![Value::text(*line)]).collect();
                 let columns = vec![text_column("QUERY PLAN")];
                 return Ok(self.give_rows(
                     portal,
@@ -447,7 +447,15 @@ impl Session {
         let mut lines = Vec::new();
         if explain.color {
             let active = self.active()?;
-            lines = explain_color(&prepared, params, &context, &mut active.transaction).await?;
+            lines = match explain_color(&prepared, params, &context, &mut active.transaction).await {
+                // To explain is not to open: that would be an effect.
+                Err(error) if error.closed_sequence.is_some() => vec![
+                    "red, once".to_string(),
+                    format!("  {}: its first nextval anywhere is one red entry that opens it", error.message),
+                    "    hint: SELECT nextval(…) once, and explain again".to_string(),
+                ],
+                other => other?,
+            };
         } else {
             lines.extend(prepared.explain());
             if explain.analyze {
