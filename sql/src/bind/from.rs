@@ -19,7 +19,7 @@ struct Item {
 
 impl Binder<'_> {
     /// Binds a FROM list into the innermost block.
-    pub(super) fn from_list(&mut self, list: &[ast::TableWithJoins]) -> Result<()> {
+    pub(super) fn bind_from(&mut self, list: &[ast::TableWithJoins]) -> Result<()> {
         for entry in list {
             let item = self.joined(entry)?;
             self.publish(item)?;
@@ -452,7 +452,7 @@ fn series_type(types: &[DataType]) -> Option<DataType> {
         Some(DataType::Timestamp)
     } else if types.iter().any(|t| matches!(t, DataType::Numeric(_))) {
         Some(DataType::Numeric(None))
-    } else if types.iter().any(|t| *t == DataType::Int8) {
+    } else if types.contains(&DataType::Int8) {
         Some(DataType::Int8)
     } else if types.iter().all(|t| matches!(t, DataType::Int2 | DataType::Int4 | DataType::Unknown)) {
         Some(DataType::Int4)

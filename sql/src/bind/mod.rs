@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A name is looked up in the innermost block first and then outwards; one found further out becomes an
-//! [`ExprKind::Outer`], and the subquery it stands in remembers that it reads that slot of that block.
+//! [`crate::expr::ExprKind::Outer`], and the subquery it stands in remembers that it reads that slot of that block.
 //!
 //! What is not here: access paths, join order (see [`crate::plan`]), and what a stored expression means for a row that is
 //! written (see [`crate::exec`]).
@@ -23,6 +23,9 @@ mod from;
 mod program;
 mod query;
 mod scope;
+mod select;
+mod set;
+mod subquery;
 
 use std::sync::Arc;
 

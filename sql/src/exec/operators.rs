@@ -81,8 +81,8 @@ pub struct LimitState {
 }
 
 impl State {
-    /// For a node whose rows are `width` wide; `block` is the width of the flat row below the projection.
-    pub fn new(node: &Node, width: usize, block: usize) -> State {
+    /// For a node whose rows are `width` wide.
+    pub fn new(node: &Node, width: usize) -> State {
         match node {
             Node::Empty => State::Empty { base: Vec::new(), done: false },
             Node::Scan(_) => State::Scan(Box::default()),
@@ -92,36 +92,34 @@ impl State {
                 base: Vec::new(),
                 batch: Batch::new(plan.width),
             })),
-            Node::Filter { input, .. } => State::Filter(Box::new(State::new(input, width, block))),
+            Node::Filter { input, .. } => State::Filter(Box::new(State::new(input, width))),
             Node::Loop { left, right, .. } => State::Loop(Box::new(LoopState::new(
-                State::new(left, width, block),
-                State::new(right, width, block),
+                State::new(left, width),
+                State::new(right, width),
                 width,
             ))),
             Node::Hash { left, right, .. } => State::Hash(Box::new(HashState::new(
-                State::new(left, width, block),
-                State::new(right, width, block),
+                State::new(left, width),
+                State::new(right, width),
                 width,
             ))),
             Node::Aggregate { input, .. } => {
-                State::Aggregate(Box::new(AggregateState::new(State::new(input, width, block), width)))
+                State::Aggregate(Box::new(AggregateState::new(State::new(input, width), width)))
             }
             Node::Project { input, input_width, .. } => State::Project(Box::new(ProjectState {
-                input: State::new(input, *input_width, *input_width),
+                input: State::new(input, *input_width),
                 batch: Batch::new(*input_width),
                 pending: None,
             })),
             Node::Sort { input, .. } => {
-                State::Sort(Box::new(SortState::new(State::new(input, width, block), width)))
+                State::Sort(Box::new(SortState::new(State::new(input, width), width)))
             }
             Node::Distinct { input, .. } => {
-                State::Distinct(Box::new(DistinctState::new(State::new(input, width, block))))
+                State::Distinct(Box::new(DistinctState::new(State::new(input, width))))
             }
-            Node::Limit { input, .. } => State::Limit(Box::new(LimitState {
-                input: State::new(input, width, block),
-                skip: 0,
-                left: 0,
-            })),
+            Node::Limit { input, .. } => {
+                State::Limit(Box::new(LimitState { input: State::new(input, width), skip: 0, left: 0 }))
+            }
             Node::Values { .. } => State::Values { at: 0 },
             Node::Set { left, right, .. } => State::Set(Box::new(SetState::new(
                 State::of(left),
@@ -129,9 +127,9 @@ impl State {
                 left.width,
                 right.width,
             ))),
-            Node::Lock { input, .. } => State::Lock { input: Box::new(State::new(input, width, block)) },
+            Node::Lock { input, .. } => State::Lock { input: Box::new(State::new(input, width)) },
             Node::Trim { input, input_width, .. } => State::Trim(Box::new(ProjectState {
-                input: State::new(input, *input_width, block),
+                input: State::new(input, *input_width),
                 batch: Batch::new(*input_width),
                 pending: None,
             })),
@@ -140,7 +138,7 @@ impl State {
 
     /// For a whole query.
     pub fn of(plan: &Plan) -> State {
-        State::new(&plan.node, plan.width, plan.block_width)
+        State::new(&plan.node, plan.width)
     }
 
     /// Sets the operator to its start. An empty base stands for a row of NULLs.

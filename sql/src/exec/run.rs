@@ -174,7 +174,7 @@ impl Run {
         let prepared = self.prepared.clone();
         let plan = &prepared.subplans[id].plan;
         let cx = Cx { run: self, outer };
-        let mut state = State::new(&plan.node, plan.width, plan.block_width);
+        let mut state = State::of(plan);
         state.open(&plan.node, &cx, &[])?;
         let mut batch = Batch::new(plan.width);
         loop {

@@ -13,6 +13,9 @@ use gemini_shadow_ops::{IndexId, Item, Key, Row, Table};
 use crate::error::Result;
 use crate::txn::{Overlay, engine_error, index_entry};
 
+/// What was read of a range, and what is left of it.
+pub type Part<T> = (Vec<(Key, T)>, Option<KeyRange>);
+
 /// A snapshot under an overlay.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
@@ -71,13 +74,7 @@ impl Reading<'_> {
     }
 
     /// About `limit` rows of a range, and what is left of it.
-    pub fn rows(
-        &self,
-        table: &Table,
-        range: &KeyRange,
-        reverse: bool,
-        limit: usize,
-    ) -> Result<(Vec<(Key, Row)>, Option<KeyRange>)> {
+    pub fn rows(&self, table: &Table, range: &KeyRange, reverse: bool, limit: usize) -> Result<Part<Row>> {
         if range.is_empty() {
             return Ok((Vec::new(), None));
         }
@@ -108,7 +105,6 @@ impl Reading<'_> {
     }
 
     /// About `limit` entries of an index, (entry, primary key), and what is left of the range.
-    #[allow(clippy::type_complexity)] // entries and a rest
     pub fn entries(
         &self,
         table: &Table,
@@ -116,7 +112,7 @@ impl Reading<'_> {
         range: &KeyRange,
         reverse: bool,
         limit: usize,
-    ) -> Result<(Vec<(Key, Key)>, Option<KeyRange>)> {
+    ) -> Result<Part<Key>> {
         if range.is_empty() {
             return Ok((Vec::new(), None));
         }
@@ -149,14 +145,13 @@ impl Reading<'_> {
         Ok((entries, rest))
     }
 
-    #[allow(clippy::type_complexity)] // as above
     fn entries_of_rows(
         &self,
         table: &Table,
         index: IndexId,
         range: &KeyRange,
         reverse: bool,
-    ) -> Result<(Vec<(Key, Key)>, Option<KeyRange>)> {
+    ) -> Result<Part<Key>> {
         let Some(index) = table.index(index) else { return Ok((Vec::new(), None)) };
         let mut found = BTreeMap::new();
         let mut rest = Some(KeyRange::all());

@@ -8,6 +8,7 @@
 //! parameter types, search path, schema version). It is a plan of the schema version it was made under and of no other.
 
 mod access;
+mod build;
 mod explain;
 mod join;
 pub mod node;
@@ -319,7 +320,7 @@ fn rows(select: Select, planner: &Planner<'_>) -> Plan {
     let width = select.width;
     let names = select::slot_names(&select);
     let (node, _) = join::Joins::new(planner, select).plan();
-    Plan { node, width, block_width: width, names }
+    Plan { node, width, names }
 }
 
 /// The type as EXPLAIN prints it: without a typmod.

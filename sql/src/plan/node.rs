@@ -18,8 +18,6 @@ pub struct Plan {
     pub node: Node,
     /// The width of its rows.
     pub width: usize,
-    /// The width of the block's flat row.
-    pub block_width: usize,
     /// What the flat row's slots are called, for EXPLAIN.
     pub names: Vec<String>,
 }

@@ -1,8 +1,8 @@
 //! From a bound query to operators.
 
-use gemini_shadow_ops::{ColumnId, DataType, Value};
+use gemini_shadow_ops::{DataType, Value};
 
-use super::join::Joins;
+use super::join::{Joins, Wanted};
 use super::node::{Node, Plan};
 use crate::bind::{Body, Query, Select, SortKey, SourceKind, SubQuery};
 use crate::expr::{Expr, ExprKind};
@@ -24,12 +24,11 @@ impl Planner<'_> {
         let Query { body, order, limit, offset, columns, locks } = query;
         let visible = columns.len();
         let mut sorted = false;
-        let (mut node, mut width, block_width, names);
+        let (mut node, mut width, names);
         let mut on = None;
         match body {
             Body::Select(select) => {
                 names = slot_names(&select);
-                block_width = select.width;
                 width = select.outputs.len();
                 on = select.distinct.clone();
                 (node, sorted) = self.select(*select, &order, limit.is_some());
@@ -37,13 +36,11 @@ impl Planner<'_> {
             Body::Values(rows) => {
                 names = Vec::new();
                 width = rows.first().map_or(0, Vec::len);
-                block_width = width;
                 node = Node::Values { rows };
             }
             Body::Set { op, all, left, right, left_casts, right_casts } => {
                 names = columns.iter().map(|c| c.name.clone()).collect();
                 width = visible;
-                block_width = width;
                 let left = Box::new(self.query(*left));
                 let right = Box::new(self.query(*right));
                 node = Node::Set { op, all, left, right, left_casts, right_casts };
@@ -73,7 +70,7 @@ impl Planner<'_> {
             node = Node::Trim { input: Box::new(node), input_width: width, width: visible };
             width = visible;
         }
-        Plan { node, width, block_width, names }
+        Plan { node, width, names }
     }
 
     /// A SELECT up to its outputs, and whether they come in the wanted order.
@@ -126,8 +123,7 @@ impl Planner<'_> {
     }
 
     /// min(c) or max(c) alone over one table: the order that makes it the first row, and `c IS NOT NULL`.
-    #[allow(clippy::type_complexity)] // a wanted order and a condition
-    fn extreme(&self, select: &Select) -> Option<(Vec<(usize, ColumnId, bool, bool)>, Expr)> {
+    fn extreme(&self, select: &Select) -> Option<(Wanted, Expr)> {
         let grouping = select.grouping.as_ref()?;
         let ([], [call]) = (grouping.keys.as_slice(), grouping.aggregates.as_slice()) else { return None };
         let [source] = select.sources.as_slice() else { return None };
@@ -155,7 +151,7 @@ impl Planner<'_> {
 }
 
 /// ORDER BY as columns of one table: (source, column, descending, nulls first).
-fn wanted_order(select: &Select, order: &[SortKey]) -> Option<Vec<(usize, ColumnId, bool, bool)>> {
+fn wanted_order(select: &Select, order: &[SortKey]) -> Option<Wanted> {
     if order.is_empty() {
         return None;
     }
