@@ -147,6 +147,11 @@ impl Binder<'_> {
                 if let Some(expr) = self.whole_row(&name) {
                     return expr;
                 }
+                let top = self.blocks.len() - 1;
+                let mut sources = self.blocks[top].named.iter().copied();
+                if let Some(expr) = sources.find_map(|source| self.table_oid(&name, top, source)) {
+                    return Ok(expr);
+                }
                 Err(self.located(
                     SqlError::new(sqlstate::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist")),
                     ident.span,
@@ -196,6 +201,9 @@ impl Binder<'_> {
             let Some(source) = self.blocks[level].source_by_alias(&alias) else { continue };
             let found = self.blocks[level].sources[source].columns.iter().position(|c| c.name == name);
             let Some(index) = found else {
+                if let Some(expr) = self.table_oid(&name, level, source) {
+                    return Ok(expr);
+                }
                 return Err(self.located(
                     SqlError::new(
                         sqlstate::UNDEFINED_COLUMN,
@@ -207,6 +215,16 @@ impl Binder<'_> {
             return Ok(self.reference(level, &What::Column { source, column: index }, qualifier));
         }
         Err(self.no_alias(&alias, qualifier))
+    }
+
+    /// The system column `tableoid`: the same for every row of a table, as there is no inheritance.
+    fn table_oid(&self, name: &str, level: usize, source: usize) -> Option<Expr> {
+        let oid = match &self.blocks[level].sources[source].kind {
+            SourceKind::Table(table) => crate::catalog::table_oid(table.id),
+            SourceKind::Virtual(table) => table.oid(),
+            _ => return None,
+        };
+        (name == "tableoid").then(|| Expr::constant(gemini_shadow_ops::Value::Oid(oid), DataType::Oid))
     }
 
     /// 42P01 for a qualifier.

@@ -21,7 +21,14 @@ pub fn call(name: &str, args: &[Value], environment: &SessionEnvironment) -> Opt
             (Some(oid), _) => text(index_definition(schema, oid)),
             _ => Value::Null,
         },
-        "pg_get_constraintdef" => text(oid.and_then(|oid| constraint_definition(schema, oid))),
+        "pg_get_constraintdef" => {
+            let pretty = args.get(1) == Some(&Value::Bool(true));
+            text(oid.and_then(|oid| constraint_definition(schema, oid, pretty)))
+        }
+        "pg_get_function_arguments" | "pg_get_function_identity_arguments" => {
+            text(oid.and_then(super::code::arguments))
+        }
+        "pg_get_function_result" => text(oid.and_then(super::code::result)),
         "pg_get_serial_sequence" => return Some(serial_sequence(schema, args)),
         "pg_table_is_visible" => Value::Bool(oid.is_some_and(|oid| visible(schema, oid))),
         "pg_relation_size"
@@ -112,10 +119,14 @@ fn action(event: &str, action: ReferentialAction) -> String {
 }
 
 /// `PRIMARY KEY (a)`, `FOREIGN KEY (a) REFERENCES p(b) ON DELETE CASCADE`, `CHECK ((a > 0))`
-pub(super) fn constraint_definition(schema: &Schema, oid: u32) -> Option<String> {
+pub(super) fn constraint_definition(schema: &Schema, oid: u32, pretty: bool) -> Option<String> {
     for table in schema.tables.values() {
         if let Some(check) = table.checks.iter().find(|c| constraint_oid(c.id) == oid) {
-            return Some(format!("CHECK (({}))", check.sql));
+            return Some(if pretty {
+                format!("CHECK ({})", check.sql)
+            } else {
+                format!("CHECK (({}))", check.sql)
+            });
         }
         if let Some(key) = table.foreign_keys.iter().find(|f| constraint_oid(f.id) == oid) {
             let parent = schema.table(key.parent)?;
@@ -143,7 +154,7 @@ pub(super) fn constraint_definition(schema: &Schema, oid: u32) -> Option<String>
 }
 
 /// A column's annotation: it is what \d+ shows as its description.
-fn merge_text(schema: &Schema, oid: u32, n: i64) -> Option<String> {
+pub(super) fn merge_text(schema: &Schema, oid: u32, n: i64) -> Option<String> {
     let table = schema.tables.values().find(|t| table_oid(t.id) == oid)?;
     let id = u16::try_from(n.checked_sub(1)?).ok()?;
     let rule = match table.columns.iter().find(|c| c.id.0 == id)?.merge {
@@ -157,7 +168,7 @@ fn merge_text(schema: &Schema, oid: u32, n: i64) -> Option<String> {
 }
 
 /// A table's annotation: it is what \dt+ shows as its description.
-fn rows_text(schema: &Schema, oid: u32) -> Option<String> {
+pub(super) fn rows_text(schema: &Schema, oid: u32) -> Option<String> {
     let table = schema.tables.values().find(|t| table_oid(t.id) == oid)?;
     let rule = match table.rows {
         RowRule::Strict => return None,

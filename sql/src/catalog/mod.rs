@@ -7,6 +7,7 @@
 //! It serves what psql, drivers and ORMs ask at their start and for introspection. What Gemini does not have (triggers,
 //! views, policies …) is an empty table, not an error, because clients join them all.
 
+mod code;
 pub mod functions;
 mod information;
 pub mod names;

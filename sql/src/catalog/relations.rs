@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use gemini_shadow_ops::{Column, ColumnId, DataType, Index, ReferentialAction, Table, Value};
 
-use super::functions::index_definition;
+use super::functions::{index_definition, merge_text, rows_text};
 use super::system::{SCHEMAS, char, text};
 use super::{OWNER, PUBLIC, Rows, View, computed, constraint_oid, index_oid, sequence_oid, table_oid};
 use crate::expr::types;
@@ -39,6 +39,9 @@ fn shown(table: &Table) -> impl Iterator<Item = &Index> {
 fn visible_columns(table: &Table) -> impl Iterator<Item = &Column> {
     table.columns.iter().filter(|c| !c.hidden)
 }
+
+/// PostgreSQL numbers its catalogue's views from here on.
+const FIRST_VIEW: u32 = 12_000;
 
 struct Class<'a> {
     id: u32,
@@ -138,8 +141,9 @@ pub(super) fn pg_class(view: &View<'_>) -> Rows {
             id: table.oid,
             name: table.name,
             namespace,
-            kind: if namespace == super::INFORMATION_SCHEMA { "v" } else { "r" },
-            access: 2,
+            // Where PostgreSQL has a view the number is not a fixed one of its.
+            kind: if table.oid >= FIRST_VIEW { "v" } else { "r" },
+            access: if table.oid >= FIRST_VIEW { 0 } else { 2 },
             columns: table.columns.len(),
             checks: 0,
             has_index: false,
@@ -232,6 +236,10 @@ pub(super) fn pg_index(view: &View<'_>) -> Rows {
                     table.column(part.column).is_some_and(|c| types::scalar_info(&c.ty).category == 'S');
                 oid(if text { 100 } else { 0 })
             });
+            let classes = index
+                .columns
+                .iter()
+                .map(|part| oid(table.column(part.column).map_or(0, |c| super::code::operator_class(&c.ty))));
             let options = index
                 .columns
                 .iter()
@@ -254,7 +262,7 @@ pub(super) fn pg_index(view: &View<'_>) -> Rows {
                 FALSE,
                 numbers(index.columns.iter().map(|c| c.column)),
                 Value::Array(Arc::new(collations.collect())),
-                Value::Array(Arc::new(index.columns.iter().map(|_| oid(0)).collect())),
+                Value::Array(Arc::new(classes.collect())),
                 Value::Array(Arc::new(options.collect())),
                 Value::Null,
                 Value::Null,
@@ -456,6 +464,24 @@ pub(super) fn pg_depend(view: &View<'_>) -> Rows {
     rows
 }
 
+/// Annotations: there is no COMMENT ON.
+pub(super) fn pg_description(view: &View<'_>) -> Rows {
+    let mut rows = Vec::new();
+    let row = |table: &Table, n: i64, text: String| {
+        let n = Value::Int4(i32::try_from(n).unwrap_or(0));
+        vec![oid(table_oid(table.id)), oid(1259), n, Value::text(text)]
+    };
+    for table in view.schema.tables.values() {
+        let id = table_oid(table.id);
+        rows.extend(rows_text(view.schema, id).map(|text| row(table, 0, text)));
+        for column in visible_columns(table) {
+            let n = i64::from(column.id.0) + 1;
+            rows.extend(merge_text(view.schema, id, n).map(|text| row(table, n, text)));
+        }
+    }
+    rows
+}
+
 pub(super) fn pg_tables(view: &View<'_>) -> Rows {
     let row = |t: &Arc<Table>| {
         vec![
@@ -495,7 +521,7 @@ pub(super) fn pg_sequences(view: &View<'_>) -> Rows {
             text("public"),
             text(&s.name),
             text(view.user()),
-            oid(types::oid(&sequence_type(s.max))),
+            Value::Oid(types::oid(&sequence_type(s.max))),
             Value::Int8(s.start),
             Value::Int8(s.min),
             Value::Int8(s.max),

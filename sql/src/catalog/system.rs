@@ -2,11 +2,11 @@
 
 use gemini_shadow_ops::{DataType, Value};
 
-use super::{DATABASE, GEMINI, INFORMATION_SCHEMA, OWNER, PG_CATALOG, PUBLIC, Rows, View};
+use super::{DATABASE, GEMINI, INFORMATION_SCHEMA, OWNER, PG_CATALOG, PUBLIC, Rows, View, code};
 use crate::expr::types;
 
 /// Functions that drivers look for by way of pg_type, and that casts to regproc name.
-static FUNCTIONS: &[(u32, &str)] = &[
+pub(super) static FUNCTIONS: &[(u32, &str)] = &[
     (31, "byteaout"),
     (33, "charout"),
     (34, "namein"),
@@ -72,6 +72,10 @@ static FUNCTIONS: &[(u32, &str)] = &[
 
 /// The oid behind a regproc's text.
 pub(super) fn function_oid(name: &str) -> Option<u32> {
+    support_oid(name).or_else(|| code::by_name(name).map(|f| f.oid))
+}
+
+fn support_oid(name: &str) -> Option<u32> {
     FUNCTIONS.iter().find(|(_, n)| *n == name).map(|(oid, _)| *oid)
 }
 
@@ -80,7 +84,8 @@ pub(super) fn function_name(oid: u32) -> Option<&'static str> {
     if oid == 0 {
         return Some("-");
     }
-    FUNCTIONS.iter().find(|(o, _)| *o == oid).map(|(_, name)| *name)
+    let own = FUNCTIONS.iter().find(|(o, _)| *o == oid).map(|(_, name)| *name);
+    own.or_else(|| code::by_oid(oid).map(|f| f.name))
 }
 
 pub(super) fn text(value: &str) -> Value {
@@ -158,11 +163,11 @@ fn type_row(
     let base = name.trim_start_matches('_');
     let function = |suffix: &str, array: &str| {
         let name = if element != 0 { array.to_string() } else { format!("{base}{suffix}") };
-        if let Some(oid) = function_oid(&name) {
+        if let Some(oid) = support_oid(&name) {
             return Value::Oid(oid);
         }
         let name = format!("{base}_{suffix}");
-        Value::Oid(function_oid(&name).unwrap_or(0))
+        Value::Oid(support_oid(&name).unwrap_or(0))
     };
     let collation = if matches!(category, 'S') { 100 } else { 0 };
     vec![
@@ -244,6 +249,30 @@ pub(super) fn pg_roles(view: &View<'_>) -> Rows {
     ]]
 }
 
+pub(super) fn pg_authid(view: &View<'_>) -> Rows {
+    let mut row = vec![oid(OWNER), text(view.user())];
+    row.extend([TRUE, TRUE, TRUE, TRUE, TRUE, FALSE, TRUE, Value::Int4(-1), Value::Null, Value::Null]);
+    vec![row]
+}
+
+/// The session that asks. A session knows of no other.
+pub(super) fn pg_stat_activity(view: &View<'_>) -> Rows {
+    let session = view.context.environment.session();
+    let mut row = vec![Value::Null; 22];
+    row[0] = oid(DATABASE);
+    row[1] = text(view.database());
+    row[2] = Value::Int4(session.backend_pid);
+    row[4] = oid(OWNER);
+    row[5] = text(view.user());
+    row[6] = view.context.environment.setting("application_name").map_or(Value::Null, Value::text);
+    row[11] = Value::Timestamptz(session.transaction_time);
+    row[12] = Value::Timestamptz(session.statement_time);
+    row[13] = Value::Timestamptz(session.statement_time);
+    row[16] = text("active");
+    row[21] = text("client backend");
+    vec![row]
+}
+
 pub(super) fn pg_user(view: &View<'_>) -> Rows {
     vec![vec![
         text(view.user()),
@@ -279,34 +308,6 @@ pub(super) fn pg_collation(_view: &View<'_>) -> Rows {
         row(950, "C", "c", text("C")),
         row(951, "POSIX", "c", text("POSIX")),
     ]
-}
-
-pub(super) fn pg_proc(_view: &View<'_>) -> Rows {
-    let row = |(id, name): &(u32, &str)| {
-        let mut row = vec![Value::Null; 30];
-        row[0] = oid(*id);
-        row[1] = text(name);
-        row[2] = oid(PG_CATALOG);
-        row[3] = oid(OWNER);
-        row[4] = oid(12);
-        row[5] = Value::Float4(1.0);
-        row[6] = Value::Float4(0.0);
-        row[7] = oid(0);
-        row[8] = oid(0);
-        row[9] = char("f");
-        row[10] = FALSE;
-        row[11] = FALSE;
-        row[12] = TRUE;
-        row[13] = FALSE;
-        row[14] = char("i");
-        row[15] = char("s");
-        row[16] = Value::Int2(1);
-        row[17] = Value::Int2(0);
-        row[18] = oid(0);
-        row[25] = text(name);
-        row
-    };
-    FUNCTIONS.iter().map(row).collect()
 }
 
 pub(super) fn pg_settings(view: &View<'_>) -> Rows {

@@ -1,17 +1,12 @@
 //! The list of computed tables: their columns in short form, and which function makes the rows.
 //!
 //! A column is `name:type`; the types are o oid, n name, c "char", b bool, i2 i4 i8 integers, f4 real, t text, z timestamptz,
-//! r regproc, and with a trailing `*` an array of them. A table whose function is [`none`] is there because clients join
-//! it, and empty because Gemini has no such objects.
+//! r regproc, y regtype, v interval, f8 double precision, and with a trailing `*` an array of them. What is there because
+//! clients join it, and empty because Gemini has no such objects, is in `absent.txt`: `schema name oid columns`, a line each.
 
 use gemini_shadow_ops::DataType;
 
-use super::{Computed, Rows, View, information, relations, system};
-
-/// No rows.
-fn none(_view: &View<'_>) -> Rows {
-    Vec::new()
-}
+use super::{Computed, Rows, View, code, information, relations, system};
 
 type Row = (&'static str, u32, &'static str, fn(&View<'_>) -> Rows);
 
@@ -85,27 +80,17 @@ static PG_CATALOG: &[Row] = &[
     ),
     (
         "pg_roles",
-        12_000,
+        12000,
         "rolname:n rolsuper:b rolinherit:b rolcreaterole:b rolcreatedb:b rolcanlogin:b rolreplication:b rolconnlimit:i4 \
          rolpassword:t rolvaliduntil:z rolbypassrls:b rolconfig:t* oid:o",
         system::pg_roles,
     ),
     (
-        "pg_authid",
-        1260,
-        "oid:o rolname:n rolsuper:b rolinherit:b rolcreaterole:b rolcreatedb:b rolcanlogin:b rolreplication:b \
-         rolbypassrls:b rolconnlimit:i4 rolpassword:t rolvaliduntil:z",
-        none,
-    ),
-    (
         "pg_user",
-        12_001,
+        12014,
         "usename:n usesysid:o usecreatedb:b usesuper:b userepl:b usebypassrls:b passwd:t valuntil:z useconfig:t*",
         system::pg_user,
     ),
-    ("pg_auth_members", 1261, "roleid:o member:o grantor:o admin_option:b", none),
-    ("pg_description", 2609, "objoid:o classoid:o objsubid:i4 description:t", none),
-    ("pg_shdescription", 2396, "objoid:o classoid:o description:t", none),
     (
         "pg_collation",
         3456,
@@ -120,11 +105,11 @@ static PG_CATALOG: &[Row] = &[
          prosecdef:b proleakproof:b proisstrict:b proretset:b provolatile:c proparallel:c pronargs:i2 pronargdefaults:i2 \
          prorettype:o proargtypes:o* proallargtypes:o* proargmodes:c* proargnames:t* proargdefaults:t protrftypes:o* prosrc:t \
          probin:t prosqlbody:t proconfig:t* proacl:t*",
-        system::pg_proc,
+        code::pg_proc,
     ),
     (
         "pg_settings",
-        12_002,
+        12104,
         "name:t setting:t unit:t category:t short_desc:t extra_desc:t context:t vartype:t source:t min_val:t max_val:t \
          enumvals:t* boot_val:t reset_val:t sourcefile:t sourceline:i4 pending_restart:b",
         system::pg_settings,
@@ -138,170 +123,63 @@ static PG_CATALOG: &[Row] = &[
     ),
     (
         "pg_tables",
-        12_003,
+        12033,
         "schemaname:n tablename:n tableowner:n tablespace:n hasindexes:b hasrules:b hastriggers:b rowsecurity:b",
         relations::pg_tables,
     ),
     (
         "pg_indexes",
-        12_004,
+        12043,
         "schemaname:n tablename:n indexname:n tablespace:n indexdef:t",
         relations::pg_indexes,
     ),
     (
         "pg_sequences",
-        12_005,
-        "schemaname:n sequencename:n sequenceowner:n data_type:o start_value:i8 min_value:i8 max_value:i8 increment_by:i8 \
+        12048,
+        "schemaname:n sequencename:n sequenceowner:n data_type:y start_value:i8 min_value:i8 max_value:i8 increment_by:i8 \
          cycle:b cache_size:i8 last_value:i8",
         relations::pg_sequences,
     ),
     (
-        "pg_range",
-        3541,
-        "rngtypid:o rngsubtype:o rngmultitypid:o rngcollation:o rngsubopc:o rngcanonical:r rngsubdiff:r",
-        none,
-    ),
-    ("pg_enum", 3501, "oid:o enumtypid:o enumsortorder:f4 enumlabel:n", none),
-    ("pg_inherits", 2611, "inhrelid:o inhparent:o inhseqno:i4 inhdetachpending:b", none),
-    (
-        "pg_trigger",
-        2620,
-        "oid:o tgrelid:o tgparentid:o tgname:n tgfoid:o tgtype:i2 tgenabled:c tgisinternal:b tgconstrrelid:o tgconstrindid:o tgconstraint:o tgdeferrable:b tginitdeferred:b tgnargs:i2 tgattr:i2* tgargs:t tgqual:t tgoldtable:n tgnewtable:n",
-        none,
+        "pg_authid",
+        1260,
+        "oid:o rolname:n rolsuper:b rolinherit:b rolcreaterole:b rolcreatedb:b rolcanlogin:b rolreplication:b \
+         rolbypassrls:b rolconnlimit:i4 rolpassword:t rolvaliduntil:z",
+        system::pg_authid,
     ),
     (
-        "pg_rewrite",
-        2618,
-        "oid:o rulename:n ev_class:o ev_type:c ev_enabled:c is_instead:b ev_qual:t ev_action:t",
-        none,
-    ),
-    (
-        "pg_policy",
-        3256,
-        "oid:o polname:n polrelid:o polcmd:c polpermissive:b polroles:o* polqual:t polwithcheck:t",
-        none,
-    ),
-    (
-        "pg_statistic_ext",
-        3381,
-        "oid:o stxrelid:o stxname:n stxnamespace:o stxowner:o stxstattarget:i4 stxkeys:i2* stxkind:c* stxexprs:t",
-        none,
-    ),
-    (
-        "pg_publication",
-        6104,
-        "oid:o pubname:n pubowner:o puballtables:b pubinsert:b pubupdate:b pubdelete:b pubtruncate:b pubviaroot:b",
-        none,
-    ),
-    ("pg_publication_rel", 6106, "oid:o prpubid:o prrelid:o prqual:t prattrs:i2*", none),
-    ("pg_publication_namespace", 6237, "oid:o pnpubid:o pnnspid:o", none),
-    ("pg_subscription", 6100, "oid:o subdbid:o subname:n subowner:o subenabled:b", none),
-    ("pg_foreign_table", 3118, "ftrelid:o ftserver:o ftoptions:t*", none),
-    (
-        "pg_foreign_server",
-        1417,
-        "oid:o srvname:n srvowner:o srvfdw:o srvtype:t srvversion:t srvacl:t* srvoptions:t*",
-        none,
-    ),
-    (
-        "pg_foreign_data_wrapper",
-        2328,
-        "oid:o fdwname:n fdwowner:o fdwhandler:o fdwvalidator:o fdwacl:t* fdwoptions:t*",
-        none,
-    ),
-    ("pg_user_mapping", 1418, "oid:o umuser:o umserver:o umoptions:t*", none),
-    (
-        "pg_partitioned_table",
-        3350,
-        "partrelid:o partstrat:c partnatts:i2 partdefid:o partattrs:i2* partclass:o* partcollation:o* partexprs:t",
-        none,
-    ),
-    (
-        "pg_extension",
-        3079,
-        "oid:o extname:n extowner:o extnamespace:o extrelocatable:b extversion:t extconfig:o* extcondition:t*",
-        none,
-    ),
-    ("pg_available_extensions", 12_006, "name:n default_version:t installed_version:t comment:t", none),
-    (
-        "pg_event_trigger",
-        3466,
-        "oid:o evtname:n evtevent:n evtowner:o evtfoid:o evtenabled:c evttags:t*",
-        none,
+        "pg_shadow",
+        12005,
+        "usename:n usesysid:o usecreatedb:b usesuper:b userepl:b usebypassrls:b passwd:t valuntil:z \
+         useconfig:t*",
+        system::pg_user,
     ),
     (
         "pg_opclass",
         2616,
-        "oid:o opcmethod:o opcname:n opcnamespace:o opcowner:o opcfamily:o opcintype:o opcdefault:b opckeytype:o",
-        none,
+        "oid:o opcmethod:o opcname:n opcnamespace:o opcowner:o opcfamily:o opcintype:o opcdefault:b \
+         opckeytype:o",
+        code::pg_opclass,
     ),
-    ("pg_opfamily", 2753, "oid:o opfmethod:o opfname:n opfnamespace:o opfowner:o", none),
+    ("pg_opfamily", 2753, "oid:o opfmethod:o opfname:n opfnamespace:o opfowner:o", code::pg_opfamily),
     (
         "pg_operator",
         2617,
-        "oid:o oprname:n oprnamespace:o oprowner:o oprkind:c oprcanmerge:b oprcanhash:b oprleft:o oprright:o oprresult:o oprcom:o oprnegate:o oprcode:r oprrest:r oprjoin:r",
-        none,
+        "oid:o oprname:n oprnamespace:o oprowner:o oprkind:c oprcanmerge:b oprcanhash:b oprleft:o oprright:o \
+         oprresult:o oprcom:o oprnegate:o oprcode:r oprrest:r oprjoin:r",
+        code::pg_operator,
     ),
-    ("pg_aggregate", 2600, "aggfnoid:r aggkind:c aggnumdirectargs:i2", none),
-    ("pg_cast", 2605, "oid:o castsource:o casttarget:o castfunc:o castcontext:c castmethod:c", none),
-    (
-        "pg_conversion",
-        2607,
-        "oid:o conname:n connamespace:o conowner:o conforencoding:i4 contoencoding:i4 conproc:r condefault:b",
-        none,
-    ),
-    ("pg_views", 12_007, "schemaname:n viewname:n viewowner:n definition:t", none),
-    (
-        "pg_matviews",
-        12_008,
-        "schemaname:n matviewname:n matviewowner:n tablespace:n hasindexes:b ispopulated:b definition:t",
-        none,
-    ),
-    ("pg_rules", 12_009, "schemaname:n tablename:n rulename:n definition:t", none),
-    (
-        "pg_policies",
-        12_010,
-        "schemaname:n tablename:n policyname:n permissive:t roles:n* cmd:t qual:t with_check:t",
-        none,
-    ),
-    ("pg_locks", 12_011, "locktype:t database:o relation:o pid:i4 mode:t granted:b", none),
-    ("pg_prepared_xacts", 12_012, "transaction:o gid:t prepared:z owner:n database:n", none),
-    ("pg_default_acl", 826, "oid:o defaclrole:o defaclnamespace:o defaclobjtype:c defaclacl:t*", none),
-    ("pg_init_privs", 3394, "objoid:o classoid:o objsubid:i4 privtype:c initprivs:t*", none),
-    ("pg_shdepend", 1214, "dbid:o classid:o objid:o objsubid:i4 refclassid:o refobjid:o deptype:c", none),
-    ("pg_seclabel", 3596, "objoid:o classoid:o objsubid:i4 provider:t label:t", none),
-    ("pg_db_role_setting", 2964, "setdatabase:o setrole:o setconfig:t*", none),
-    (
-        "pg_stat_user_tables",
-        12_013,
-        "relid:o schemaname:n relname:n seq_scan:i8 n_live_tup:i8 n_dead_tup:i8",
-        none,
-    ),
-    (
-        "pg_statio_user_tables",
-        12_014,
-        "relid:o schemaname:n relname:n heap_blks_read:i8 heap_blks_hit:i8",
-        none,
-    ),
+    ("pg_cast", 2605, "oid:o castsource:o casttarget:o castfunc:o castcontext:c castmethod:c", code::pg_cast),
     (
         "pg_stat_activity",
-        12_015,
-        "datid:o datname:n pid:i4 usesysid:o usename:n application_name:t state:t query:t backend_type:t",
-        none,
+        12222,
+        "datid:o datname:n pid:i4 leader_pid:i4 usesysid:o usename:n application_name:t client_addr:t \
+         client_hostname:t client_port:i4 backend_start:z xact_start:z query_start:z state_change:z \
+         wait_event_type:t wait_event:t state:t backend_xid:o backend_xmin:o query_id:i8 query:t \
+         backend_type:t",
+        system::pg_stat_activity,
     ),
-    ("pg_stat_database", 12_016, "datid:o datname:n numbackends:i4 xact_commit:i8 xact_rollback:i8", none),
-    ("pg_timezone_names", 12_017, "name:t abbrev:t utc_offset:t is_dst:b", none),
-    ("pg_ts_config", 3602, "oid:o cfgname:n cfgnamespace:o cfgowner:o cfgparser:o", none),
-    (
-        "pg_ts_dict",
-        3600,
-        "oid:o dictname:n dictnamespace:o dictowner:o dicttemplate:o dictinitoption:t",
-        none,
-    ),
-    ("pg_ts_parser", 3601, "oid:o prsname:n prsnamespace:o", none),
-    ("pg_ts_template", 3764, "oid:o tmplname:n tmplnamespace:o", none),
-    ("pg_transform", 3576, "oid:o trftype:o trflang:o trffromsql:r trftosql:r", none),
-    ("pg_largeobject_metadata", 2995, "oid:o lomowner:o lomacl:t*", none),
+    ("pg_description", 2609, "objoid:o classoid:o objsubid:i4 description:t", relations::pg_description),
 ];
 
 static INFORMATION_SCHEMA: &[Row] = &[
@@ -373,37 +251,14 @@ static INFORMATION_SCHEMA: &[Row] = &[
          numeric_scale:i4 start_value:t minimum_value:t maximum_value:t increment:t cycle_option:t",
         information::sequences,
     ),
-    (
-        "views",
-        13_109,
-        "table_catalog:n table_schema:n table_name:n view_definition:t check_option:t is_updatable:t",
-        none,
-    ),
-    (
-        "routines",
-        13_110,
-        "specific_catalog:n specific_schema:n specific_name:n routine_catalog:n routine_schema:n routine_name:n routine_type:t data_type:t",
-        none,
-    ),
-    (
-        "triggers",
-        13_111,
-        "trigger_catalog:n trigger_schema:n trigger_name:n event_manipulation:t event_object_schema:n event_object_table:n",
-        none,
-    ),
-    (
-        "element_types",
-        13_112,
-        "object_catalog:n object_schema:n object_name:n object_type:t collection_type_identifier:n data_type:t",
-        none,
-    ),
-    (
-        "parameters",
-        13_113,
-        "specific_catalog:n specific_schema:n specific_name:n ordinal_position:i4 parameter_name:n data_type:t",
-        none,
-    ),
 ];
+
+/// What is always empty.
+static ABSENT: &str = include_str!("absent.txt");
+
+fn none(_view: &View<'_>) -> Rows {
+    Vec::new()
+}
 
 /// Every table.
 pub(super) fn all() -> Vec<Computed> {
@@ -416,7 +271,20 @@ pub(super) fn all() -> Vec<Computed> {
             rows: *rows,
         })
     };
-    table("pg_catalog", PG_CATALOG).chain(table("information_schema", INFORMATION_SCHEMA)).collect()
+    let absent = ABSENT.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some(Computed {
+            schema: words.next()?,
+            name: words.next()?,
+            oid: words.next()?.parse().ok()?,
+            columns: words.map(column).collect(),
+            rows: none,
+        })
+    });
+    table("pg_catalog", PG_CATALOG)
+        .chain(table("information_schema", INFORMATION_SCHEMA))
+        .chain(absent)
+        .collect()
 }
 
 fn column(short: &str) -> (String, DataType) {
@@ -432,8 +300,32 @@ fn column(short: &str) -> (String, DataType) {
         "f4" => DataType::Float4,
         "z" => DataType::Timestamptz,
         "r" => DataType::Regproc,
+        "y" => DataType::Regtype,
+        "v" => DataType::Interval,
+        "f8" => DataType::Float8,
         _ => DataType::Text,
     };
     let ty = if ty.ends_with('*') { DataType::Array(Box::new(scalar)) } else { scalar };
     (name.to_string(), ty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_has_a_number_of_its_own_and_a_name() {
+        let tables = all();
+        assert_eq!(
+            tables.iter().filter(|t| std::ptr::fn_addr_eq(t.rows, none as fn(&View<'_>) -> Rows)).count(),
+            ABSENT.lines().count()
+        );
+        let mut oids: Vec<u32> = tables.iter().map(|t| t.oid).collect();
+        oids.sort_unstable();
+        oids.dedup();
+        assert_eq!(oids.len(), tables.len());
+        assert_eq!(super::super::computed().len(), tables.len());
+        assert!(oids.iter().all(|oid| *oid < super::super::FIRST_OID));
+        assert!(tables.iter().all(|t| !t.columns.is_empty()));
+    }
 }

@@ -55,6 +55,11 @@ const NAMES: &[&str] = &[
     "variance",
 ];
 
+/// Every aggregate's name: for the catalogue (pg_proc).
+pub fn names() -> &'static [&'static str] {
+    NAMES
+}
+
 /// Whether a name is an aggregate's.
 pub fn is_aggregate(name: &str) -> bool {
     NAMES.contains(&name)

@@ -29,7 +29,7 @@ pub fn castable(from: &DataType, to: &DataType, kind: CastKind) -> bool {
 }
 
 /// The least kind of cast that gets from one type to another; None if none does.
-fn least_kind(from: &DataType, to: &DataType) -> Option<CastKind> {
+pub fn least_kind(from: &DataType, to: &DataType) -> Option<CastKind> {
     use CastKind::*;
     use DataType as T;
     if from == to || *from == T::Unknown {

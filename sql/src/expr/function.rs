@@ -210,3 +210,9 @@ pub fn operators(symbol: &str) -> &'static [&'static Function] {
 pub fn all_functions() -> impl Iterator<Item = &'static Function> {
     super::functions::FUNCTIONS.iter().flat_map(|t| t.iter())
 }
+
+/// Every operator: for the catalogue (pg_operator).
+pub fn all_operators() -> impl Iterator<Item = &'static Function> {
+    let tables = super::functions::OPERATORS.iter().flat_map(|t| t.iter());
+    tables.chain(super::functions::compare::operators())
+}

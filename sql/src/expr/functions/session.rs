@@ -13,7 +13,7 @@ use super::mistyped;
 use crate::error::{Result, SqlError};
 use crate::sqlstate;
 
-use Arg::{Any, Bool, Int2, Int4, Int8, Name, NameArray, Oid, Regclass, Regtype, Text, Uuid};
+use Arg::{Any, Bool, Int2, Int4, Int8, Name, NameArray, Oid, Regclass, Regtype, Text, Timestamptz, Uuid};
 
 pub(super) static FUNCTIONS: &[Function] = &[
     pure("current_user", &[], Name, user).stable(),
@@ -91,7 +91,70 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("pg_is_other_temp_schema", &[Oid], Bool, falsehood).stable(),
     pure("pg_char_to_encoding", &[Name], Int4, encoding_number).stable(),
     pure("pg_column_is_updatable", &[Regclass, Int2, Bool], Bool, truth).stable(),
-    pure("txid_current", &[], Int8, host).stable(),
+    pure("pg_operator_is_visible", &[Oid], Bool, visible).stable(),
+    pure("pg_opfamily_is_visible", &[Oid], Bool, visible).stable(),
+    pure("pg_collation_is_visible", &[Oid], Bool, visible).stable(),
+    pure("pg_conversion_is_visible", &[Oid], Bool, visible).stable(),
+    pure("pg_statistics_obj_is_visible", &[Oid], Bool, visible).stable(),
+    pure("pg_ts_config_is_visible", &[Oid], Bool, visible).stable(),
+    pure("pg_ts_dict_is_visible", &[Oid], Bool, visible).stable(),
+    pure("pg_ts_parser_is_visible", &[Oid], Bool, visible).stable(),
+    pure("pg_ts_template_is_visible", &[Oid], Bool, visible).stable(),
+    pure("has_any_column_privilege", &[Oid, Text], Bool, truth).stable(),
+    pure("has_any_column_privilege", &[Text, Text], Bool, truth).stable(),
+    pure("has_column_privilege", &[Oid, Text, Text], Bool, truth).stable(),
+    pure("has_column_privilege", &[Oid, Int2, Text], Bool, truth).stable(),
+    pure("has_column_privilege", &[Text, Text, Text], Bool, truth).stable(),
+    pure("has_sequence_privilege", &[Oid, Text], Bool, truth).stable(),
+    pure("has_sequence_privilege", &[Text, Text], Bool, truth).stable(),
+    pure("has_function_privilege", &[Oid, Text], Bool, truth).stable(),
+    pure("has_type_privilege", &[Oid, Text], Bool, truth).stable(),
+    pure("has_table_privilege", &[Name, Oid, Text], Bool, truth).stable(),
+    pure("has_schema_privilege", &[Name, Oid, Text], Bool, truth).stable(),
+    pure("has_schema_privilege", &[Name, Text, Text], Bool, truth).stable(),
+    pure("has_database_privilege", &[Oid, Text], Bool, truth).stable(),
+    pure("has_database_privilege", &[Name, Oid, Text], Bool, truth).stable(),
+    pure("has_database_privilege", &[Name, Text, Text], Bool, truth).stable(),
+    pure("has_tablespace_privilege", &[Oid, Text], Bool, truth).stable(),
+    pure("has_tablespace_privilege", &[Text, Text], Bool, truth).stable(),
+    pure("pg_has_role", &[Oid, Text], Bool, truth).stable(),
+    pure("pg_has_role", &[Name, Text], Bool, truth).stable(),
+    pure("pg_has_role", &[Name, Oid, Text], Bool, truth).stable(),
+    pure("pg_has_role", &[Name, Name, Text], Bool, truth).stable(),
+    pure("row_security_active", &[Oid], Bool, falsehood).stable(),
+    pure("pg_get_function_sqlbody", &[Oid], Text, host).stable(),
+    pure("pg_get_function_arg_default", &[Oid, Int4], Text, host).stable(),
+    pure("pg_get_functiondef", &[Oid], Text, refused).stable(),
+    pure("pg_get_partition_constraintdef", &[Oid], Text, host).stable(),
+    pure("pg_get_statisticsobjdef", &[Oid], Text, host).stable(),
+    pure("pg_tablespace_location", &[Oid], Text, nothing_there).stable(),
+    pure("pg_tablespace_size", &[Oid], Int8, host).stable(),
+    pure("pg_database_size", &[Oid], Int8, host).stable(),
+    pure("pg_relation_size", &[Regclass, Text], Int8, host).stable(),
+    pure("pg_relation_filenode", &[Regclass], Oid, host).stable(),
+    pure("pg_sequence_last_value", &[Regclass], Int8, host).stable(),
+    pure("getdatabaseencoding", &[], Name, encoding).stable(),
+    pure("pg_client_encoding", &[], Name, encoding).stable(),
+    pure("pg_encoding_max_length", &[Int4], Int4, encoding_width).stable(),
+    pure("pg_index_column_has_property", &[Regclass, Int4, Text], Bool, host).stable(),
+    pure("inet_server_addr", &[], Text, host).stable(),
+    pure("inet_server_port", &[], Int4, host).stable(),
+    pure("inet_client_addr", &[], Text, host).stable(),
+    pure("inet_client_port", &[], Int4, host).stable(),
+    pure("pg_postmaster_start_time", &[], Timestamptz, host).stable(),
+    pure("pg_advisory_lock", &[Int8], Arg::Void, refused).volatile(),
+    pure("pg_advisory_lock", &[Int4, Int4], Arg::Void, refused).volatile(),
+    pure("pg_advisory_xact_lock", &[Int8], Arg::Void, refused).volatile(),
+    pure("pg_advisory_xact_lock", &[Int4, Int4], Arg::Void, refused).volatile(),
+    pure("pg_try_advisory_lock", &[Int8], Bool, refused).volatile(),
+    pure("pg_try_advisory_lock", &[Int4, Int4], Bool, refused).volatile(),
+    pure("pg_try_advisory_xact_lock", &[Int8], Bool, refused).volatile(),
+    pure("pg_advisory_unlock", &[Int8], Bool, refused).volatile(),
+    pure("pg_cancel_backend", &[Int4], Bool, refused).volatile(),
+    pure("pg_terminate_backend", &[Int4], Bool, refused).volatile(),
+    pure("txid_current", &[], Int8, refused).stable(),
+    pure("pg_current_xact_id", &[], Int8, refused).stable(),
+    pure("txid_current_if_assigned", &[], Int8, host).stable(),
     pure("gemini.transaction_status", &[Text], Text, host).volatile(),
     pure("gemini.site", &[], Text, host).stable(),
 ];
@@ -226,6 +289,27 @@ fn falsehood(_args: &[Value], _call: &Call<'_>) -> Result<Value> {
 /// There is one schema of user objects, and it is always in the path, unless the session says otherwise.
 fn visible(args: &[Value], call: &Call<'_>) -> Result<Value> {
     call.context.environment.host_function(call.name, args).unwrap_or(Ok(Value::Bool(true)))
+}
+
+/// 0A000, with what to use instead.
+fn refused(_args: &[Value], call: &Call<'_>) -> Result<Value> {
+    let instead = match call.name {
+        "pg_get_functiondef" => "Functions are part of the program.",
+        "txid_current" | "pg_current_xact_id" => {
+            "A transaction is named when it commits; gemini.transaction_status tells of one whose outcome was unknown."
+        }
+        "pg_cancel_backend" | "pg_terminate_backend" => "Cancel from the client that runs the statement.",
+        _ => "Lock a row with SELECT … FOR UPDATE, or let commits be validated.",
+    };
+    Err(SqlError::unsupported(format!("{}()", call.name), instead))
+}
+
+fn nothing_there(_args: &[Value], _call: &Call<'_>) -> Result<Value> {
+    Ok(Value::text(""))
+}
+
+fn encoding_width(_args: &[Value], _call: &Call<'_>) -> Result<Value> {
+    Ok(Value::Int4(4))
 }
 
 fn no_oid(_args: &[Value], _call: &Call<'_>) -> Result<Value> {
