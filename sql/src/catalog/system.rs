@@ -194,7 +194,11 @@ fn type_row(
         oid(0),
         oid(0),
         char(align),
-        char(if length < 0 { "x" } else { "p" }),
+        char(match id {
+            1700 => "m",
+            _ if length < 0 => "x",
+            _ => "p",
+        }),
         FALSE,
         oid(0),
         Value::Int4(-1),
