@@ -321,3 +321,39 @@ fn a_foreign_keys_index_is_not_made_twice() {
         ],
     );
 }
+
+#[test]
+fn a_transaction_sees_the_indexes_it_makes() {
+    let mut s = session();
+    script(
+        &mut s,
+        &[
+            ("CREATE TABLE t (a int PRIMARY KEY, b int)", "CREATE TABLE"),
+            ("INSERT INTO t VALUES (1, 10), (2, 20)", "INSERT 0 2"),
+            ("BEGIN", "BEGIN"),
+            ("INSERT INTO t VALUES (3, 30)", "INSERT 0 1"),
+            ("CREATE UNIQUE INDEX tb ON t (b)", "CREATE INDEX"),
+            ("SELECT a FROM t WHERE b = 30 OR b = 10 ORDER BY a", "1\n3\nSELECT 2"),
+            ("SAVEPOINT s", "SAVEPOINT"),
+            (
+                "INSERT INTO t VALUES (4, 30)",
+                "23505 duplicate key value violates unique constraint \"tb\"\ndetail: Key (b)=(30) already exists.",
+            ),
+            ("ROLLBACK TO s", "ROLLBACK"),
+            (
+                "INSERT INTO t VALUES (4, 10)",
+                "23505 duplicate key value violates unique constraint \"tb\"\ndetail: Key (b)=(10) already exists.",
+            ),
+            ("ROLLBACK TO s", "ROLLBACK"),
+            ("INSERT INTO t VALUES (4, 40)", "INSERT 0 1"),
+            ("COMMIT", "COMMIT"),
+            ("SELECT a FROM t WHERE b = 40", "4\nSELECT 1"),
+            (
+                "BEGIN; CREATE TABLE u (a int PRIMARY KEY, b int); INSERT INTO u VALUES (1, 1); CREATE INDEX ON u (b); SELECT a FROM u WHERE b = 1",
+                "1\nBEGIN\nCREATE TABLE\nINSERT 0 1\nCREATE INDEX\nSELECT 1",
+            ),
+            ("COMMIT", "COMMIT"),
+            ("SELECT a FROM u WHERE b = 1", "1\nSELECT 1"),
+        ],
+    );
+}

@@ -76,7 +76,7 @@ struct StatementAt {
     frontier: Frontier,
     seq: Seq,
     /// Keeps the versions its reads are validated against.
-    _pin: Snapshot,
+    pin: Snapshot,
 }
 
 /// A point to roll back to.
@@ -290,6 +290,11 @@ impl Transaction {
     /// Records a schema change and makes `schema` (with the change applied) what later statements see.
     pub fn change_schema(&mut self, change: SchemaChange, schema: Arc<Schema>) -> Result<()> {
         let statement = self.statement()?;
+        if let SchemaChange::AddIndex { table, index } = &change
+            && let Some(table) = schema.table(*table)
+        {
+            Arc::make_mut(&mut self.overlay).reindex(table, index);
+        }
         self.schema_changes.push((statement, change));
         self.schema = Some(schema);
         Ok(())
@@ -338,7 +343,7 @@ impl Transaction {
         self.statements.push(StatementAt {
             frontier: snapshot.frontier().clone(),
             seq: snapshot.seq(),
-            _pin: snapshot,
+            pin: snapshot,
         });
         self.registered = Some(index);
         Ok(index)
@@ -351,7 +356,7 @@ impl Transaction {
             self.schema_version = Some(new.version);
             return;
         };
-        let old = last._pin.schema();
+        let old = last.pin.schema();
         if self.schema.is_some() || old.version != version || new.version == version {
             return;
         }
@@ -533,9 +538,27 @@ impl Transaction {
             .iter()
             .filter_map(|read| {
                 let at = self.statements.get(usize::from(read.statement))?;
+                // What the transaction has declared itself nobody else can have changed.
+                if self.schema.is_some() && !known(at.pin.schema(), &read.item) {
+                    return None;
+                }
                 Some(LocalRead { item: read.item.clone(), seq: at.seq })
             })
             .collect()
+    }
+}
+
+/// Whether a schema has what an item is of.
+fn known(schema: &Schema, item: &Item) -> bool {
+    match item {
+        Item::IndexKey { table, index, .. } | Item::Range { table, index, .. } => {
+            schema.table(*table).is_some_and(|t| t.index(*index).is_some())
+        }
+        Item::Row { table, .. } | Item::Cells { table, .. } | Item::Table { table } => {
+            schema.table(*table).is_some()
+        }
+        Item::Catalogue => true,
+        Item::Sequence { sequence } => schema.sequence(*sequence).is_some(),
     }
 }
 

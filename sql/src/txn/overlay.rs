@@ -134,6 +134,15 @@ impl Overlay {
         self.set(table, key, previous);
     }
 
+    /// Indexes the rows touched so far by an index that this transaction has just made. (One of the same number may have been
+    /// rolled back before: its entries go.)
+    pub fn reindex(&mut self, table: &Table, index: &Index) {
+        let Some(own) = self.tables.get_mut(&table.id) else { return };
+        let rows = own.rows.iter().filter_map(|(key, touched)| Some((key, touched.current.as_ref()?)));
+        let entries = rows.map(|(key, row)| (index_entry(table, index, row, key), key.clone())).collect();
+        own.entries.insert(index.id, entries);
+    }
+
     fn set(&mut self, table: &Table, key: &Key, touched: Option<Touched>) -> Option<Touched> {
         let own = self.tables.entry(table.id).or_default();
         if let Some(old) = own.rows.get(key).and_then(|t| t.current.as_ref()) {
