@@ -211,7 +211,12 @@ impl Writer<'_> {
                 Event::Updated { table, before, after } => (table, after, Some(before)),
                 Event::Deleted { .. } => continue,
             };
-            if table.foreign_keys.is_empty() {
+            let judged = |foreign: &ForeignKey| {
+                let same = before
+                    .is_some_and(|before| foreign.columns.iter().all(|c| slot(before, *c) == slot(row, *c)));
+                !same && !foreign.columns.iter().any(|c| slot(row, *c).is_null())
+            };
+            if !table.foreign_keys.iter().any(judged) {
                 continue;
             }
             // It may have been changed again, or be gone, by an action.
@@ -219,12 +224,7 @@ impl Writer<'_> {
             if now.as_ref() != Some(row) {
                 continue;
             }
-            for foreign in &table.foreign_keys {
-                let same = before
-                    .is_some_and(|before| foreign.columns.iter().all(|c| slot(before, *c) == slot(row, *c)));
-                if same || foreign.columns.iter().any(|c| slot(row, *c).is_null()) {
-                    continue;
-                }
+            for foreign in table.foreign_keys.iter().filter(|f| judged(f)) {
                 let Some(parent) = self.run.schema.table(foreign.parent) else {
                     return Err(SqlError::internal("a foreign key whose parent is gone"));
                 };

@@ -38,6 +38,20 @@ impl ScanState {
         };
         let index = index.ok_or_else(|| SqlError::internal("a plan names an index that is gone"))?;
         let eval = cx.eval();
+        if scan.is_point() && scan.range.prefix.iter().all(|p| matches!(p, KeyPart::One(_))) {
+            // The hottest path of all: one key, nothing else.
+            let mut bytes = Vec::with_capacity(32);
+            for (part, column) in scan.range.prefix.iter().zip(&index.columns) {
+                let KeyPart::One(expr) = part else { continue };
+                let value = expr.eval(base, &eval)?;
+                if value.is_null() {
+                    return Ok(());
+                }
+                key::encode_column(&mut bytes, &scan.table, column, &value);
+            }
+            self.ranges.push(KeyRange::one(Key(bytes.into())));
+            return Ok(());
+        }
         let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
         for (part, column) in scan.range.prefix.iter().zip(&index.columns) {
             let values = match part {

@@ -287,7 +287,8 @@ impl Writer<'_> {
     /// Updates a row: the row after, None if it is gone.
     pub fn update(&mut self, program: &Program, at: Key, cells: Vec<NewCell>) -> Result<Option<Row>> {
         let table = program.table.clone();
-        let Some(before) = self.reading()?.get(&table, &at)? else { return Ok(None) };
+        let touched = self.tx.touch(&table, &at)?;
+        let Some(before) = touched.current.clone() else { return Ok(None) };
         let mut values = widened(&table, &before);
         let mut writes: BTreeMap<ColumnId, Cell> = BTreeMap::new();
         for cell in cells {
@@ -323,7 +324,7 @@ impl Writer<'_> {
         }
         self.check_unique(&table, &after, Some((&at, &before)))?;
         if to == at {
-            self.tx.update(&table, at, after.clone(), writes.into_iter().collect())?;
+            self.tx.update(&table, at, touched, after.clone(), writes.into_iter().collect())?;
         } else {
             self.tx.delete(&table, at, true)?;
             self.tx.insert(&table, to.clone(), after.clone())?;

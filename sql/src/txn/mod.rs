@@ -399,15 +399,15 @@ impl Transaction {
         Ok(())
     }
 
-    /// Writes cells of a row that is there; `row` is the row after them.
+    /// Writes cells of a row that is there, as [`Transaction::touch`] has found it; `row` is the row after them.
     pub fn update(
         &mut self,
         table: &Arc<Table>,
         key: Key,
+        mut touched: Touched,
         row: Row,
         cells: Vec<(ColumnId, Cell)>,
     ) -> Result<()> {
-        let mut touched = self.touch(table, &key)?;
         if touched.base.is_some() && !touched.reborn {
             for (column, cell) in cells {
                 touched.write(column, cell);
@@ -435,7 +435,8 @@ impl Transaction {
         Ok(())
     }
 
-    fn touch(&mut self, table: &Arc<Table>, key: &Key) -> Result<Touched> {
+    /// A row as it is for this transaction: from the overlay, or from the snapshot with its incarnations. Nothing is written.
+    pub fn touch(&mut self, table: &Arc<Table>, key: &Key) -> Result<Touched> {
         let statement = self.statement()?;
         if let Some(touched) = self.overlay.touched(table.id, key) {
             return Ok(touched.clone());
