@@ -192,7 +192,7 @@ async fn psql_describes_everything() {
         "nextval('p_id_seq'::regclass)",
         "\"c_pkey\" PRIMARY KEY, btree (id)",
         "\"c_n\" btree (n DESC)",
-        "\"c_n_check\" CHECK ((n >= 0))",
+        "\"c_n_check\" CHECK (n >= 0)",
         "\"c_p_id_fkey\" FOREIGN KEY (p_id) REFERENCES p(id)",
         "TABLE \"c\" CONSTRAINT \"c_p_id_fkey\" FOREIGN KEY (p_id) REFERENCES p(id)",
         "MERGE LWW",
