@@ -294,6 +294,11 @@ fn portals_stop_at_their_limit_and_go_on() {
         lines("SERROR C34000 Mcursor \"p\" does not exist\n Z I"),
         "the transaction's end closes its portals"
     );
+    assert_eq!(
+        c.say(&[query("BEGIN"), execute("p", 0), sync(), query("ROLLBACK")]),
+        lines("C BEGIN\n Z T\n SERROR C34000 Mcursor \"p\" does not exist\n Z E\n C ROLLBACK\n Z I"),
+        "such an error fails the block too"
+    );
 }
 
 #[test]

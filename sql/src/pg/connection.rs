@@ -234,7 +234,13 @@ where
     };
     session.clear_cancel();
     wire.describes = false;
-    wire.formats = session.portal_formats(&portal)?;
+    wire.formats = match session.portal_formats(&portal) {
+        Ok(formats) => formats,
+        Err(error) => {
+            session.protocol_error(wire);
+            return Err(error);
+        }
+    };
     let last = message::peek(&wire.inbox) == Some(b'S');
     session.execute(&portal, limit, last, wire).await?;
     wire.flush_if_full().await

@@ -209,7 +209,10 @@ impl Session {
         last: bool,
         client: &mut C,
     ) -> Result<()> {
-        let Some(mut portal) = self.portals.remove(name) else { return Err(no_portal(name)) };
+        let Some(mut portal) = self.portals.remove(name) else {
+            self.fail(client);
+            return Err(no_portal(name));
+        };
         let result = self.execute_taken(&mut portal, limit, last, client).await;
         self.give_notices(client);
         match result {
