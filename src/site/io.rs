@@ -42,7 +42,7 @@ pub type Outcome = Result<Committed, CommitError>;
 /// Everything that can happen to a site.
 #[derive(Debug)]
 pub enum Input {
-    /// Time has passed: at least every [`super::Options::tick`] microseconds.
+    /// Time has passed: at least every 20 ms.
     Tick,
     /// A session's transaction.
     Submit {

@@ -119,6 +119,18 @@ fn row_key(id: i64) -> Key {
     key::encode_key(&[Value::Int8(id)])
 }
 
+/// Writes one cell of a row that is there.
+fn change(
+    transaction: &mut Transaction,
+    table: &Arc<Table>,
+    key: Key,
+    row: Row,
+    cell: (ColumnId, Cell),
+) -> gemini_sql::Result<()> {
+    let touched = transaction.touch(table, &key)?;
+    transaction.update(table, key, touched, row, vec![cell])
+}
+
 fn integer(row: &Row, column: ColumnId) -> i64 {
     match &row[usize::from(column.0)] {
         Value::Int8(v) => *v,
@@ -253,7 +265,7 @@ impl Client {
         let cell = Cell { write: Write::Add(Value::Int8(by)), assigned: false, computed: false };
         let mut after = row.to_vec();
         after[usize::from(N.0)] = Value::Int8(n);
-        transaction.update(&table, row_key(id), after.into(), vec![(N, cell)]).expect("a row that is there");
+        change(&mut transaction, &table, row_key(id), after.into(), (N, cell)).expect("a row that is there");
         // Until it is known, it may have happened: also if this client's site crashes now.
         let at = id as usize;
         self.may_have(at, by, 1);
@@ -292,8 +304,7 @@ impl Client {
             let mut after = row.to_vec();
             after[usize::from(STRICT.0)] = value.clone();
             let cell = Cell { write: Write::Set(value), assigned: false, computed: false };
-            transaction
-                .update(&table, row_key(id), after.into(), vec![(STRICT, cell)])
+            change(&mut transaction, &table, row_key(id), after.into(), (STRICT, cell))
                 .expect("a row that is there");
             let at = id as usize;
             self.told.lock().strict_unknown[at] += 1;
@@ -321,8 +332,7 @@ impl Client {
         after[usize::from(column.0)] = value.clone();
         let write = if column == HIGH { Write::Max(value) } else { Write::Set(value) };
         let cell = Cell { write, assigned: false, computed: false };
-        transaction
-            .update(&table, row_key(id), after.into(), vec![(column, cell)])
+        change(&mut transaction, &table, row_key(id), after.into(), (column, cell))
             .expect("a row that is there");
         if let End::Done(color) = self.commit(&transaction).await {
             assert_eq!(color, Color::Blue, "lww and max are blue");
@@ -348,7 +358,7 @@ impl Client {
             transaction.delete(&table, row_key(id), false)
         } else {
             let cell = Cell { write: Write::Set(quantity), assigned: false, computed: false };
-            transaction.update(&table, row_key(id), row, vec![(ColumnId(1), cell)])
+            change(&mut transaction, &table, row_key(id), row, (ColumnId(1), cell))
         };
         done.expect("the row is as it was read");
         if let End::Done(color) = self.commit(&transaction).await {
