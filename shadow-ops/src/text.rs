@@ -75,6 +75,18 @@ fn join<T: Display>(f: &mut Formatter<'_>, by: &str, items: impl IntoIterator<It
     Ok(())
 }
 
+/// As SQL spells it: `ROWS ADD WINS`.
+impl Display for crate::schema::RowRule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Strict => "ROWS STRICT",
+            Self::AppendOnly => "ROWS APPEND ONLY",
+            Self::AddWins => "ROWS ADD WINS",
+            Self::RemoveWins => "ROWS REMOVE WINS",
+        })
+    }
+}
+
 impl Display for Key {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         hex(f, &self.0)

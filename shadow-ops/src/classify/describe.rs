@@ -95,8 +95,8 @@ impl Words<'_> {
                 "let the key be minted (SERIAL, IDENTITY, DEFAULT gen_random_uuid()), or vouch for it: ALTER TABLE {} SET ROWS APPEND ONLY (or ADD WINS, REMOVE WINS), KEYS TRUSTED",
                 table.name
             ),
-            (false, _) => format!(
-                "let the key be minted (SERIAL, IDENTITY, DEFAULT gen_random_uuid()), or vouch for it: ALTER TABLE {} SET KEYS TRUSTED",
+            (false, rule) => format!(
+                "let the key be minted (SERIAL, IDENTITY, DEFAULT gen_random_uuid()), or vouch for it: ALTER TABLE {} SET {rule}, KEYS TRUSTED",
                 table.name
             ),
         };

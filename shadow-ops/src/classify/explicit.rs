@@ -152,8 +152,8 @@ fn explicit_uuid(table: &Table, column: &Column) -> DraftError {
         kind: DraftErrorKind::ExplicitValue,
         message: format!("column {}.{} mints its values", table.name, column.name),
         hint: Some(format!(
-            "leave it out, or drop its DEFAULT and vouch for the values: ALTER TABLE {} SET KEYS TRUSTED",
-            table.name
+            "leave it out, or drop its DEFAULT and vouch for the values: ALTER TABLE {} SET {}, KEYS TRUSTED",
+            table.name, table.rows
         )),
     }
 }
