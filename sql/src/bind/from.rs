@@ -175,6 +175,10 @@ impl Binder<'_> {
 
     fn factor(&mut self, factor: &TableFactor, left: Option<&Item>) -> Result<Item> {
         match factor {
+            // Left unread, these would change the answer in silence.
+            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
+                Err(SqlError::unsupported("TABLESAMPLE", "Use ORDER BY random() LIMIT n."))
+            }
             TableFactor::Table { name, alias, args: None, .. } => self.table(name, alias.as_ref()),
             TableFactor::Table { name, alias, args: Some(args), with_ordinality, .. } => {
                 self.function(name, &args.args, *with_ordinality, alias.as_ref(), left)

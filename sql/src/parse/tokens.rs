@@ -213,10 +213,19 @@ pub fn parser_error(text: &str, error: &ParserError) -> SqlError {
                     let place = if found == "EOF" { Some(end) } else { place };
                     at(syntax(headline).detail(format!("{expected}.")), place)
                 }
+                // The parser's own words for an unexpected token spell out its insides.
+                None if message.starts_with("No infix parser") => at(syntax(unexpected(text, place)), place),
                 None => at(syntax(format!("syntax error: {message}")), place),
             }
         }
     }
+}
+
+/// A headline from the word at a place.
+fn unexpected(text: &str, place: Option<u32>) -> String {
+    let skipped = place.and_then(|p| usize::try_from(p).ok()).map_or(usize::MAX, |p| p.saturating_sub(1));
+    let word: String = text.chars().skip(skipped).take_while(|c| !c.is_whitespace()).take(64).collect();
+    if word.is_empty() { "syntax error".to_owned() } else { format!("syntax error at or near \"{word}\"") }
 }
 
 /// Takes the " at Line: l, Column: c" off the end.
