@@ -3,7 +3,7 @@
 use gemini_shadow_ops::{DataType, Value};
 use sqlparser::ast::{self, BinaryOperator, Expr as Ast, Spanned, UnaryOperator};
 
-use super::Binder;
+use super::{Binder, TableFunction};
 use crate::error::{Result, SqlError};
 use crate::expr::{CastKind, CompareOp, Expr, ExprKind, SubqueryTest};
 use crate::parse;
@@ -465,8 +465,19 @@ impl Binder<'_> {
         if crate::expr::aggregate::is_aggregate(name) {
             return self.aggregate_call(name, function);
         }
-        if matches!(name, "generate_series" | "unnest" | "generate_subscripts") {
-            return Err(SqlError::unsupported(format!("{name} outside of FROM"), "Put it into FROM."));
+        if let Some(set) = table_function(name) {
+            let block = self.block();
+            if !block.in_list || block.in_aggregate {
+                return Err(SqlError::unsupported(
+                    format!("{name} outside of FROM and SELECT lists"),
+                    "Put it into FROM.",
+                ));
+            }
+            let ast::FunctionArguments::List(list) = &function.args else {
+                return Err(SqlError::new(sqlstate::SYNTAX_ERROR, format!("{name} takes arguments")));
+            };
+            let args = self.function_args(&list.args)?;
+            return self.set_in_list(set, args, name);
         }
         let args = match &function.args {
             ast::FunctionArguments::None => Vec::new(),
@@ -503,6 +514,16 @@ impl Binder<'_> {
             }
             _ => self.builder.function(name, args),
         }
+    }
+}
+
+/// The functions that return sets, by name.
+pub(super) fn table_function(name: &str) -> Option<TableFunction> {
+    match name {
+        "generate_series" => Some(TableFunction::GenerateSeries),
+        "unnest" => Some(TableFunction::Unnest),
+        "generate_subscripts" => Some(TableFunction::GenerateSubscripts),
+        _ => None,
     }
 }
 

@@ -347,11 +347,9 @@ impl Binder<'_> {
         let bound = self.function_args(args);
         self.unsee(saved);
         let args = bound?;
-        let function = match resolved.name.as_str() {
-            "generate_series" => TableFunction::GenerateSeries,
-            "unnest" => TableFunction::Unnest,
-            "generate_subscripts" => TableFunction::GenerateSubscripts,
-            other => {
+        let function = match (super::expr::table_function(&resolved.name), resolved.name.as_str()) {
+            (Some(function), _) => function,
+            (None, other) => {
                 let call =
                     self.builder.function(other, args).map_err(|e| self.located(e, ident_span(name)))?;
                 return self.function_source(TableFunction::Scalar, vec![call], ordinality, other, alias);
@@ -375,7 +373,36 @@ impl Binder<'_> {
         if ordinality {
             columns.push(source_column("ordinality", DataType::Int8, 1));
         }
-        self.item(SourceKind::Function { function, args, ordinality }, name.to_owned(), columns, alias)
+        let calls = vec![(function, args)];
+        self.item(SourceKind::Function { calls, ordinality }, name.to_owned(), columns, alias)
+    }
+
+    /// A set-returning function in a SELECT list: rows of the FROM list times its own. All those of one list run side by side.
+    pub(super) fn set_in_list(
+        &mut self,
+        function: TableFunction,
+        args: Vec<Expr>,
+        name: &str,
+    ) -> Result<Expr> {
+        let (args, ty) = self.function_types(function, args)?;
+        let block = self.block();
+        let source = match block.sets {
+            Some(source) => source,
+            None => {
+                let kind = SourceKind::Function { calls: Vec::new(), ordinality: false };
+                let source = block.add(kind, "?sets?".to_owned(), Vec::new());
+                block.from.push(From::Source(source));
+                block.sets = Some(source);
+                source
+            }
+        };
+        let entry = &mut block.sources[source];
+        let column = entry.columns.len();
+        entry.columns.push(source_column(name, ty, column));
+        if let SourceKind::Function { calls, .. } = &mut entry.kind {
+            calls.push((function, args));
+        }
+        Ok(block.expr(&super::scope::What::Column { source, column }))
     }
 
     /// The arguments cast to what the function takes, and the type of its rows.

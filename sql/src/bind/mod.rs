@@ -202,12 +202,11 @@ pub enum SourceKind {
         /// Duplicates are dropped: it stands for `IN (subquery)`.
         distinct: bool,
     },
-    /// generate_series, unnest, generate_subscripts.
+    /// generate_series, unnest, generate_subscripts; several run side by side, the shorter ones filled up with NULLs. Each
+    /// gives one column.
     Function {
-        /// Which.
-        function: TableFunction,
-        /// Its arguments.
-        args: Vec<Expr>,
+        /// Which, with their arguments.
+        calls: Vec<(TableFunction, Vec<Expr>)>,
         /// WITH ORDINALITY.
         ordinality: bool,
     },

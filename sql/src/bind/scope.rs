@@ -29,6 +29,10 @@ pub(crate) struct Block {
     pub hidden: bool,
     /// Set while an aggregate's arguments are bound.
     pub in_aggregate: bool,
+    /// Set while the SELECT list is bound: set-returning functions may stand there.
+    pub in_list: bool,
+    /// The source of the set-returning functions in the SELECT list.
+    pub sets: Option<usize>,
     /// The clause being bound, if aggregates are not allowed in it.
     pub no_aggregates: Option<&'static str>,
     /// Sources that qualified names may use: LATERAL and ON see fewer than all.
@@ -65,6 +69,8 @@ impl Block {
             named_at: BTreeMap::new(),
             hidden: false,
             in_aggregate: false,
+            in_list: false,
+            sets: None,
             no_aggregates: None,
             named: Vec::new(),
         }

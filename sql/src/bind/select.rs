@@ -69,7 +69,10 @@ impl Binder<'_> {
             Some(selection) => self.where_clause(selection)?,
             None => Vec::new(),
         };
-        let mut outputs = self.select_list(&select.projection)?;
+        self.block().in_list = true;
+        let outputs = self.select_list(&select.projection);
+        self.block().in_list = false;
+        let mut outputs = outputs?;
         let keys = self.group_keys(&select.group_by, &outputs)?;
         let having = match &select.having {
             Some(having) => {
@@ -93,6 +96,12 @@ impl Binder<'_> {
         let grouped = !keys.is_empty() || !having.is_empty() || !self.block().aggregates.is_empty();
         let mut grouping = None;
         if grouped {
+            if self.block().sets.is_some() {
+                return Err(SqlError::unsupported(
+                    "a set-returning function in the SELECT list of a grouped query",
+                    "Group in a subquery in FROM.",
+                ));
+            }
             let aggregates = self.block().aggregates.clone();
             let own = Grouping { keys, aggregates };
             let block = self.blocks.last().expect("a block is open while a query is bound");

@@ -173,7 +173,11 @@ fn attribute(relation: u32, n: Value, name: &str, ty: &DataType, column: Option<
         Value::Int4(types::typmod(ty)),
         Value::Bool((1..=8).contains(&length)),
         char(if length == 8 { "d" } else { "i" }),
-        char(if length < 0 { "x" } else { "p" }),
+        char(match (info.oid, length < 0) {
+            (1700, _) => "m",
+            (_, true) => "x",
+            _ => "p",
+        }),
         char(""),
         Value::Bool(column.is_some_and(|c| c.not_null)),
         Value::Bool(has_default && !minting),

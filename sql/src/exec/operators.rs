@@ -167,18 +167,18 @@ impl State {
                 }
                 Ok(())
             }
-            (
-                State::Rows { rows, at },
-                Node::Function { function, args, value, ordinality, ty, filter, .. },
-            ) => {
+            (State::Rows { rows, at }, Node::Function { calls, ordinality, filter, .. }) => {
                 rows.clear();
                 *at = 0;
-                let found = function_rows(*function, args, ty, cx, base)?;
-                for (n, item) in found.into_iter().enumerate() {
+                let found: Vec<Vec<Value>> =
+                    calls.iter().map(|call| function_rows(call, cx, base)).collect::<Result<_>>()?;
+                for n in 0..found.iter().map(Vec::len).max().unwrap_or(0) {
                     rows.push_base(base);
                     let out = rows.last_mut();
-                    if let Some(slot) = value {
-                        out[*slot] = item;
+                    for (call, items) in calls.iter().zip(&found) {
+                        if let Some(slot) = call.value {
+                            out[slot] = items.get(n).cloned().unwrap_or(Value::Null);
+                        }
                     }
                     if let Some(slot) = ordinality {
                         out[*slot] = Value::Int8(n as i64 + 1);

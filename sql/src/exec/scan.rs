@@ -12,7 +12,7 @@ use super::run::{CHUNK, Cx};
 use crate::bind::TableFunction;
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
-use crate::plan::{KeyPart, Scan};
+use crate::plan::{KeyPart, Scan, SetCall};
 use crate::sqlstate;
 
 /// A table being read.
@@ -271,13 +271,8 @@ fn bounded(
 }
 
 /// The values of a set-returning function.
-pub fn function_rows(
-    function: TableFunction,
-    args: &[Expr],
-    ty: &DataType,
-    cx: &Cx<'_>,
-    base: &[Value],
-) -> Result<Vec<Value>> {
+pub fn function_rows(call: &SetCall, cx: &Cx<'_>, base: &[Value]) -> Result<Vec<Value>> {
+    let SetCall { function, args, ty, .. } = call;
     let eval = cx.eval();
     let values: Vec<Value> = args.iter().map(|a| a.eval(base, &eval)).collect::<Result<_>>()?;
     match function {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use gemini_shadow_ops::ColumnId;
+use gemini_shadow_ops::{ColumnId, DataType};
 
 use super::access::{Path, TABLE_ROWS};
 use super::join::{How, Item, Joined, Joins, Step, stored_columns};
-use super::node::{Node, Plan, Scan};
+use super::node::{Node, Plan, Scan, SetCall};
+
 use crate::bind::{From, JoinKind, SourceKind};
 use crate::expr::{CompareOp, Expr, ExprKind};
 
@@ -281,11 +282,8 @@ impl Joins<'_> {
         let columns: Vec<(usize, usize)> =
             self.sources[at].columns.iter().enumerate().filter_map(|(i, c)| Some((i, c.slot?))).collect();
         let alias = self.sources[at].alias.clone();
-        let slots = (
-            self.sources[at].columns.first().and_then(|c| c.slot),
-            self.sources[at].columns.get(1).and_then(|c| c.slot),
-        );
-        let ty = self.sources[at].columns.first().map(|c| c.ty.clone());
+        let given: Vec<(Option<usize>, DataType)> =
+            self.sources[at].columns.iter().map(|c| (c.slot, c.ty.clone())).collect();
         match std::mem::replace(&mut self.sources[at].kind, SourceKind::Given) {
             SourceKind::Table(table) => {
                 self.sources[at].kind = SourceKind::Table(table);
@@ -303,12 +301,13 @@ impl Joins<'_> {
                 }
                 Node::Derived { plan: Box::new(plan), columns, lateral, alias, filter: conjuncts }
             }
-            SourceKind::Function { function, args, .. } => Node::Function {
-                function,
-                args,
-                value: slots.0,
-                ordinality: slots.1,
-                ty: ty.unwrap_or(gemini_shadow_ops::DataType::Text),
+            SourceKind::Function { calls, .. } => Node::Function {
+                ordinality: given.get(calls.len()).and_then(|(slot, _)| *slot),
+                calls: calls
+                    .into_iter()
+                    .zip(given)
+                    .map(|((function, args), (value, ty))| SetCall { function, args, value, ty })
+                    .collect(),
                 alias,
                 filter: conjuncts,
             },

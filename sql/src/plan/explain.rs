@@ -2,7 +2,7 @@
 
 use gemini_shadow_ops::{DataType, Value};
 
-use super::node::{KeyPart, Node, Plan, RangeSpec, Scan};
+use super::node::{KeyPart, Node, Plan, RangeSpec, Scan, SetCall};
 use super::{InsertRows, Prepared, PreparedBody};
 use crate::bind::{JoinKind, SetOp, SortKey, TableFunction};
 use crate::expr::{Expr, ExprKind, SubqueryTest};
@@ -84,17 +84,23 @@ impl Printer<'_> {
                 self.line(depth, format!("Virtual Scan on {}", named(table.name(), alias)));
                 self.filter(depth, filter, names);
             }
-            Node::Function { function, args, alias, filter, .. } => {
-                let name = match function {
-                    TableFunction::GenerateSeries => "generate_series",
-                    TableFunction::Unnest => "unnest",
-                    TableFunction::GenerateSubscripts => "generate_subscripts",
-                    TableFunction::Scalar => alias,
+            Node::Function { calls, alias, filter, .. } => {
+                let name = |call: &SetCall| match call.function {
+                    TableFunction::GenerateSeries => "generate_series".to_owned(),
+                    TableFunction::Unnest => "unnest".to_owned(),
+                    TableFunction::GenerateSubscripts => "generate_subscripts".to_owned(),
+                    TableFunction::Scalar => alias.clone(),
                 };
-                self.line(depth, format!("Function Scan on {}", named(name, alias)));
-                let args: Vec<String> = args.iter().map(|a| expression(a, names)).collect();
-                if *function != TableFunction::Scalar {
-                    self.detail(depth, "Function Call".to_owned(), format!("{name}({})", args.join(", ")));
+                match calls.as_slice() {
+                    [call] if alias != "?sets?" => {
+                        self.line(depth, format!("Function Scan on {}", named(&name(call), alias)));
+                    }
+                    _ => self.line(depth, "ProjectSet".to_owned()),
+                }
+                for call in calls.iter().filter(|c| c.function != TableFunction::Scalar) {
+                    let args: Vec<String> = call.args.iter().map(|a| expression(a, names)).collect();
+                    let text = format!("{}({})", name(call), args.join(", "));
+                    self.detail(depth, "Function Call".to_owned(), text);
                 }
                 self.filter(depth, filter, names);
             }

@@ -183,8 +183,8 @@ impl<'a> Joins<'a> {
     pub(super) fn requires(&self, at: usize) -> Sources {
         let mut found = Sources::new();
         match &self.sources[at].kind {
-            SourceKind::Function { args, .. } => {
-                for arg in args {
+            SourceKind::Function { calls, .. } => {
+                for arg in calls.iter().flat_map(|(_, args)| args) {
                     found.extend(self.refs(arg));
                 }
             }

@@ -28,7 +28,7 @@ use crate::error::{Result, SqlError};
 use crate::exec::ExecContext;
 use crate::expr::Expr;
 pub use join::stored_columns;
-pub use node::{KeyPart, Node, Plan, RangeSpec, Scan, SubPlan};
+pub use node::{KeyPart, Node, Plan, RangeSpec, Scan, SetCall, SubPlan};
 use select::Planner;
 
 /// A table that is computed when it is read: pg_catalog, information_schema, gemini.*.

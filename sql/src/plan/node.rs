@@ -31,6 +31,19 @@ pub struct SubPlan {
     pub correlated: bool,
 }
 
+/// One of the set-returning functions that run side by side.
+#[derive(Debug)]
+pub struct SetCall {
+    /// Which.
+    pub function: TableFunction,
+    /// Its arguments.
+    pub args: Vec<Expr>,
+    /// Where the value goes.
+    pub value: Option<usize>,
+    /// The value's type.
+    pub ty: DataType,
+}
+
 /// An operator.
 #[derive(Debug)]
 pub enum Node {
@@ -49,18 +62,12 @@ pub enum Node {
         /// Kept rows.
         filter: Vec<Expr>,
     },
-    /// A function that returns a set.
+    /// Functions that return sets.
     Function {
-        /// Which.
-        function: TableFunction,
-        /// Its arguments.
-        args: Vec<Expr>,
-        /// Where the value goes.
-        value: Option<usize>,
-        /// Where its number goes.
+        /// Which: side by side.
+        calls: Vec<SetCall>,
+        /// Where the row's number goes.
         ordinality: Option<usize>,
-        /// The value's type.
-        ty: DataType,
         /// Its name in the statement.
         alias: String,
         /// Kept rows.
