@@ -201,4 +201,4 @@ macro_rules! scripts {
     };
 }
 
-scripts!(select, joins, subqueries, access, insert, update, foreign, colors, errors, tpcw, rubis);
+scripts!(select, joins, subqueries, access, insert, update, foreign, colors, errors, minting, tpcw, rubis);
