@@ -46,6 +46,9 @@ pub struct DemoArgs {
     /// How many sites: us-east, us-west, ireland, brazil, singapore
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
     sites: u8,
+    /// The same round trip between all sites, in ms, instead of the paper's
+    #[arg(long, value_name = "MS")]
+    round_trip: Option<u64>,
     /// Where new ids come from
     #[arg(long, value_enum, default_value_t = Ids::Minted)]
     ids: Ids,
@@ -85,7 +88,7 @@ pub enum DemoError {
 /// Shows it; an error if a check failed.
 pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
     let begun = Instant::now();
-    let mut sites = Sites::create(args.sites.into(), args.folder.clone(), args.keep)?;
+    let mut sites = Sites::create(args)?;
     let outcome = tokio::select! {
         outcome = show(args, &mut sites, begun) => outcome,
         signal = stop_signal() => Err(DemoError::Interrupted(signal)),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use gemini_bench::tpcw::Target;
 
-use super::DemoError;
+use super::{DemoArgs, DemoError};
 use crate::http;
 use crate::init::{self, Plan};
 use crate::relay::{End, LinkSpec, Relays};
@@ -48,10 +48,14 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> DemoError
 
 impl Sites {
     /// Opens the relays and writes certificates and sites.toml; starts nothing.
-    pub(super) fn create(count: usize, folder: Option<PathBuf>, keep: bool) -> Result<Sites, DemoError> {
-        let names: Vec<String> = NAMES.iter().take(count).map(|name| (*name).to_owned()).collect();
+    pub(super) fn create(args: &DemoArgs) -> Result<Sites, DemoError> {
+        let names: Vec<String> =
+            NAMES.iter().take(args.sites.into()).map(|name| (*name).to_owned()).collect();
         let mut plan = Plan::local("demo", &names);
         free_ports(&mut plan)?;
+        if let Some(ms) = args.round_trip {
+            plan.links.iter_mut().for_each(|link| link.2 = Duration::from_millis(ms));
+        }
         let relays = Relays::start(links(&plan))?;
         for i in 0..plan.sites.len() {
             let here = plan.sites[i].name.clone();
@@ -59,9 +63,9 @@ impl Sites {
             let via = others.filter_map(|peer| Some((peer.name.clone(), relays.address(&here, &peer.name)?)));
             plan.sites[i].via = via.collect();
         }
-        let temporary = folder.is_none() && !keep;
-        let folder = match folder {
-            Some(folder) => folder,
+        let temporary = args.folder.is_none() && !args.keep;
+        let folder = match &args.folder {
+            Some(folder) => folder.clone(),
             None => fresh_folder()?,
         };
         let config = init::create(&folder, &plan, false)?;
@@ -292,17 +296,25 @@ fn tail(log: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Parsed {
+        #[command(flatten)]
+        args: DemoArgs,
+    }
 
     #[test]
     fn a_cluster_is_laid_out_and_cleaned_up() {
-        let sites = Sites::create(3, None, false).unwrap();
+        let args = Parsed::parse_from(["demo", "--round-trip", "40"]).args;
+        let sites = Sites::create(&args).unwrap();
         let folder = sites.folder().to_owned();
         let cluster = crate::config::Cluster::load(&sites.config).unwrap();
         assert_eq!(cluster.sites.len(), 3);
         for site in &cluster.sites {
             assert_eq!(site.via.len(), 2, "{} reaches both others through relays", site.name);
         }
-        assert_eq!(sites.distances().lines().count(), 3);
+        assert_eq!(sites.distances().matches(": 40 ms").count(), 3);
         assert_eq!(sites.connect_lines().lines().count(), 3);
         drop(sites);
         assert!(!folder.exists());

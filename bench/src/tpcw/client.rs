@@ -21,6 +21,7 @@ use crate::values::{Cents, Date};
 
 /// What one interaction will do.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub enum Job {
     Home { customer: i32, item: i32 },
     Promotions { item: i32 },
@@ -39,6 +40,7 @@ pub enum Job {
 
 /// What a committed transaction changed for its client.
 #[derive(Clone, Debug)]
+#[allow(missing_docs)]
 pub enum Effect {
     Nothing,
     Cart { id: i32, new: bool },
@@ -47,6 +49,7 @@ pub enum Effect {
 }
 
 /// How an interaction ended.
+#[allow(missing_docs)]
 pub enum Ended {
     /// It committed, after so many refusals; the time is that of the run that committed.
     Done { effect: Effect, color: Color, took: Duration },

@@ -26,7 +26,11 @@ pub fn outcome(outcome: &Outcome) -> String {
 fn by_site(outcome: &Outcome) -> String {
     let colored = outcome.sites.iter().any(|site| site.count(Color::Blue) + site.count(Color::Red) > 0);
     let mut headings = vec!["site", "clients", "transactions", "per s", "reads"];
-    headings.extend(if colored { &["blue", "red", "blue of writes"][..] } else { &["writes"][..] });
+    headings.extend(if colored {
+        &["blue", "red", "blue of writes", "local of all"][..]
+    } else {
+        &["writes"][..]
+    });
     headings.extend(["aborts", "errors"]);
     let mut table = Table::new(&headings);
     let mut all = SiteResult { name: "all".into(), ..SiteResult::default() };
@@ -66,7 +70,9 @@ fn site_row(site: &SiteResult, outcome: &Outcome, colored: bool) -> Vec<String> 
     let (blue, red, plain) = (site.count(Color::Blue), site.count(Color::Red), site.count(Color::Write));
     if colored {
         let share = 100.0 * blue as f64 / (blue + red + plain).max(1) as f64;
-        row.extend([thousands(blue), thousands(red + plain), format!("{share:.1} %")]);
+        let local = 100.0 * (committed - red - plain) as f64 / committed.max(1) as f64;
+        let shares = [share, local].map(|share| format!("{share:.1} %"));
+        row.extend([thousands(blue), thousands(red + plain)].into_iter().chain(shares));
     } else {
         row.push(thousands(plain));
     }
