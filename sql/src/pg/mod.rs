@@ -30,6 +30,10 @@ use crate::host::Host;
 use crate::session::Shared;
 use crate::sqlstate;
 
+/// The stack that the threads which run sessions must have. Parsing, planning and evaluating walk trees, whose depth
+/// [`crate::parse::LIMITS`] bounds; this is what the deepest ones need, with room to spare in a debug build.
+pub const STACK: usize = 32 << 20;
+
 /// Bounds of the front door.
 #[derive(Clone, Debug)]
 pub struct Limits {
