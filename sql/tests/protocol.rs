@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use gemini_sql::pg::{Limits, serve};
+use gemini_sql::pg::{Limits, STACK, serve};
 use gemini_sql::testing::LocalHost;
 
 /// A server for one test, stopped when it is dropped.
@@ -18,7 +18,12 @@ struct Server {
 }
 
 fn server(limits: Limits) -> Server {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
+        .unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, closing) = tokio::sync::watch::channel(false);
@@ -449,4 +454,25 @@ fn who_sits_idle_in_a_transaction_is_sent_away() {
     assert_eq!(c.say(&[query("BEGIN")]), lines("C BEGIN\n Z T"), "outside a transaction nothing ends");
     let (kind, body) = c.next();
     assert_eq!(show(kind, &body), "SFATAL C25P03 Mterminating connection due to idle-in-transaction timeout");
+}
+
+#[test]
+fn the_deepest_statements_are_answered_or_refused() {
+    let server = server(Limits::default());
+    let mut c = Raw::connect(&server);
+    let deep: [String; 8] = [
+        format!("SELECT 1{}", " + 1".repeat(499)),
+        format!("SELECT 1{}", "::int".repeat(499)),
+        format!("SELECT {}1", "- ".repeat(499)),
+        format!("SELECT {}1{}", "(".repeat(62), ")".repeat(62)),
+        format!("SELECT {}1{}", "abs(".repeat(62), ")".repeat(62)),
+        format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(62), " END".repeat(62)),
+        format!("SELECT 1{}", " UNION SELECT 1".repeat(499)),
+        format!("SELECT {}1{}", "(SELECT ".repeat(60), ")".repeat(60)),
+    ];
+    for text in deep {
+        let answer = c.say(&[query(&text)]);
+        assert!(answer.contains("C SELECT 1") || answer.contains("C54001"), "{text:.80}: {answer}");
+        assert_eq!(c.say(&[query("SELECT 1")]), lines("T ?column?:23:0\n D 1\n C SELECT 1\n Z I"));
+    }
 }

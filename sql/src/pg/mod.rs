@@ -115,7 +115,7 @@ impl Registry {
     }
 }
 
-/// Accepts clients until `closing` turns true; then idle ones are sent away, and those in a transaction after it. Returns when
+/// The runtime's threads must have [`STACK`]. Accepts clients until `closing` turns true; then idle ones are sent away, and those in a transaction after it. Returns when
 /// nobody new is accepted any more.
 pub async fn serve(
     listener: TcpListener,
