@@ -17,6 +17,7 @@ mod invariants;
 mod order;
 
 use gemini::site::Site;
+use gemini_engine::Snapshot;
 use gemini_shadow_ops::TxnId;
 
 pub use invariants::Invariants;
@@ -32,6 +33,8 @@ pub struct Checks {
     converge: converge::Converge,
     /// How many steps lie between two looks at whole tables.
     pub every: u64,
+    /// What a workload promises of every snapshot beyond what its schema declares.
+    pub promise: Option<fn(&Snapshot)>,
     steps: u64,
 }
 
@@ -45,6 +48,7 @@ impl Checks {
             acknowledged: acknowledged::Acknowledged::new(sites),
             converge: converge::Converge::default(),
             every: 97,
+            promise: None,
             steps: 0,
         }
     }
@@ -79,6 +83,9 @@ impl Checks {
         let snapshot = site.engine().reader().snapshot();
         self.converge.check(&snapshot);
         Invariants::of(snapshot.schema()).check(&snapshot);
+        if let Some(promise) = self.promise {
+            promise(&snapshot);
+        }
     }
 
     /// Everything is healed and quiet: all sites are equal, and hold all that was acknowledged.

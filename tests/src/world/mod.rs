@@ -22,6 +22,7 @@ pub mod effects;
 pub mod network;
 pub mod node;
 mod run;
+pub mod shop;
 pub mod time;
 
 use std::cmp::Reverse;
@@ -35,6 +36,7 @@ use std::task::{Context, Wake, Waker};
 use bytes::Bytes;
 use gemini::site::{Input, Output};
 use gemini_shadow_ops::SiteId;
+use gemini_sql::host::Host;
 
 use crate::check::Checks;
 use crate::random::Random;
@@ -100,7 +102,7 @@ enum Event {
 }
 
 /// A client's life as a future.
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Client {
     node: usize,
@@ -193,6 +195,11 @@ impl World {
     /// Microseconds since the world began.
     pub fn elapsed(&self) -> u64 {
         self.time.now() - BEGIN
+    }
+
+    /// What sessions of a running site speak to.
+    pub fn host(&self, node: usize) -> Arc<dyn Host> {
+        self.nodes[node].process.as_ref().expect("the site runs").host.clone()
     }
 
     /// Adds a client to a running site. Its future is dropped when the site's process ends.
