@@ -5,6 +5,8 @@
 //! SQLAlchemy sends to reflect a table, drivers.sql what drivers and ORMs send. With `GEMINI_WRITE_ANSWERS` set the answers
 //! are written anew, to be read in the diff.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on may panic
+
 use std::path::{Path, PathBuf};
 
 use gemini_sql::session::{Session, Shared};
