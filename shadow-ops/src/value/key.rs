@@ -299,12 +299,15 @@ impl Reader<'_> {
             DataType::Uuid => Value::Uuid(self.array()?),
             DataType::Bytea => Value::Bytea(self.escaped()?.into()),
             DataType::Array(element) => self.elements(element)?,
+            DataType::Int2Vector => self.elements(&DataType::Int2)?,
+            DataType::OidVector => self.elements(&DataType::Oid)?,
             DataType::Text
             | DataType::Varchar(_)
             | DataType::Char(_)
             | DataType::Name
             | DataType::InternalChar
             | DataType::Unknown
+            | DataType::Json
             | DataType::Void => match String::from_utf8(self.escaped()?) {
                 Ok(text) => Value::text(text),
                 Err(_) => return self.fail("text that is not UTF-8"),

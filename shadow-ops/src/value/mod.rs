@@ -50,6 +50,11 @@ pub enum DataType {
     /// A literal or parameter whose type is not known yet.
     Unknown,
     Void,
+    /// Arrays of the catalogue that count from 0 and print as `1 2`.
+    Int2Vector,
+    OidVector,
+    /// JSON text that functions of the catalogue return.
+    Json,
 }
 
 /// INTERVAL, as PostgreSQL keeps it.
@@ -116,6 +121,8 @@ impl DataType {
     pub fn element(&self) -> Option<&DataType> {
         match self {
             DataType::Array(element) => Some(element),
+            DataType::Int2Vector => Some(&DataType::Int2),
+            DataType::OidVector => Some(&DataType::Oid),
             _ => None,
         }
     }

@@ -423,14 +423,14 @@ impl Binder<'_> {
                 Ok((args, ty))
             }
             TableFunction::Unnest => match args.as_slice() {
-                [Expr { ty: DataType::Array(element), .. }] => {
-                    let ty = (**element).clone();
-                    Ok((args, ty))
-                }
+                [array] => match array.ty.element().cloned() {
+                    Some(ty) => Ok((args, ty)),
+                    None => wrong("unnest"),
+                },
                 _ => wrong("unnest"),
             },
             TableFunction::GenerateSubscripts => {
-                if args.len() != 2 || !matches!(args[0].ty, DataType::Array(_)) {
+                if args.len() != 2 || args[0].ty.element().is_none() {
                     return wrong("generate_subscripts");
                 }
                 Ok((args, DataType::Int4))

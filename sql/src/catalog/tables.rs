@@ -1,7 +1,7 @@
 //! The list of computed tables: their columns in short form, and which function makes the rows.
 //!
 //! A column is `name:type`; the types are o oid, n name, c "char", b bool, i2 i4 i8 integers, f4 real, t text, z timestamptz,
-//! r regproc, y regtype, v interval, f8 double precision, and with a trailing `*` an array of them. What is there because
+//! r regproc, y regtype, v interval, iv int2vector, ov oidvector, f8 double precision, and with a trailing `*` an array of them. What is there because
 //! clients join it, and empty because Gemini has no such objects, is in `absent.txt`: `schema name oid columns`, a line each.
 
 use gemini_shadow_ops::DataType;
@@ -36,7 +36,7 @@ static PG_CATALOG: &[Row] = &[
         2610,
         "indexrelid:o indrelid:o indnatts:i2 indnkeyatts:i2 indisunique:b indnullsnotdistinct:b indisprimary:b \
          indisexclusion:b indimmediate:b indisclustered:b indisvalid:b indcheckxmin:b indisready:b indislive:b \
-         indisreplident:b indkey:i2* indcollation:o* indclass:o* indoption:i2* indexprs:t indpred:t",
+         indisreplident:b indkey:iv indcollation:ov indclass:ov indoption:iv indexprs:t indpred:t",
         relations::pg_index,
     ),
     (
@@ -103,7 +103,7 @@ static PG_CATALOG: &[Row] = &[
         1255,
         "oid:o proname:n pronamespace:o proowner:o prolang:o procost:f4 prorows:f4 provariadic:o prosupport:r prokind:c \
          prosecdef:b proleakproof:b proisstrict:b proretset:b provolatile:c proparallel:c pronargs:i2 pronargdefaults:i2 \
-         prorettype:o proargtypes:o* proallargtypes:o* proargmodes:c* proargnames:t* proargdefaults:t protrftypes:o* prosrc:t \
+         prorettype:o proargtypes:ov proallargtypes:o* proargmodes:c* proargnames:t* proargdefaults:t protrftypes:o* prosrc:t \
          probin:t prosqlbody:t proconfig:t* proacl:t*",
         code::pg_proc,
     ),
@@ -291,6 +291,8 @@ fn column(short: &str) -> (String, DataType) {
     let (name, ty) = short.split_once(':').unwrap_or((short, "t"));
     let scalar = match ty.trim_end_matches('*') {
         "o" => DataType::Oid,
+        "iv" => return (name.to_string(), DataType::Int2Vector),
+        "ov" => return (name.to_string(), DataType::OidVector),
         "n" => DataType::Name,
         "c" => DataType::InternalChar,
         "b" => DataType::Bool,

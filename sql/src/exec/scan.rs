@@ -283,7 +283,9 @@ pub fn function_rows(call: &SetCall, cx: &Cx<'_>, base: &[Value]) -> Result<Vec<
         },
         TableFunction::GenerateSubscripts => match (&values[0], &values[1]) {
             (Value::Array(items), dimension) if dimension.as_i64() == Some(1) => {
-                Ok((1..=items.len() as i32).map(Value::Int4).collect())
+                let zero = matches!(args[0].ty, DataType::Int2Vector | DataType::OidVector);
+                let first = if zero { 0 } else { 1 };
+                Ok((0..items.len() as i32).map(|i| Value::Int4(first + i)).collect())
             }
             _ => Ok(Vec::new()),
         },

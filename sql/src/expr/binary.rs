@@ -45,7 +45,8 @@ pub fn send(out: &mut Vec<u8>, value: &Value, ty: &DataType, context: &EvalConte
         (Value::Uuid(bytes), _) => out.extend(bytes),
         (Value::Array(list), _) => {
             let element = ty.element().cloned().unwrap_or(DataType::Text);
-            send_array(out, list, &element, context)?;
+            let first = if matches!(ty, DataType::Array(_)) { 1 } else { 0 };
+            send_array(out, list, &element, first, context)?;
         }
     }
     Ok(())
@@ -99,6 +100,7 @@ fn send_array(
     out: &mut Vec<u8>,
     list: &[Value],
     element: &DataType,
+    first: i32,
     context: &EvalContext<'_>,
 ) -> Result<()> {
     let shape = shape(list);
@@ -108,7 +110,7 @@ fn send_array(
     out.extend(types::oid(element).to_be_bytes());
     for size in &shape {
         out.extend((*size as i32).to_be_bytes());
-        out.extend(1i32.to_be_bytes());
+        out.extend(first.to_be_bytes());
     }
     let mut nulls = false;
     send_elements(out, list, element, context, &mut nulls)?;
@@ -205,7 +207,12 @@ fn receive_value(reader: &mut Reader<'_>, ty: &DataType, context: &EvalContext<'
         DataType::Float4 => Value::Float4(f32::from_be_bytes(reader.array()?)),
         DataType::Float8 => Value::Float8(f64::from_be_bytes(reader.array()?)),
         DataType::Numeric(_) => Value::Numeric(receive_numeric(reader)?),
-        DataType::Text | DataType::Varchar(_) | DataType::Char(_) | DataType::Name | DataType::Unknown => {
+        DataType::Text
+        | DataType::Varchar(_)
+        | DataType::Char(_)
+        | DataType::Name
+        | DataType::Json
+        | DataType::Unknown => {
             let bytes = reader.take(reader.bytes.len())?;
             let text = std::str::from_utf8(bytes).ok().filter(|t| !t.contains('\0'));
             Value::text(text.ok_or_else(|| {
@@ -233,6 +240,8 @@ fn receive_value(reader: &mut Reader<'_>, ty: &DataType, context: &EvalContext<'
         }
         DataType::Uuid => Value::Uuid(reader.array()?),
         DataType::Array(element) => receive_array(reader, element, context)?,
+        DataType::Int2Vector => receive_array(reader, &DataType::Int2, context)?,
+        DataType::OidVector => receive_array(reader, &DataType::Oid, context)?,
         DataType::Void => Value::Null,
     })
 }

@@ -461,7 +461,12 @@ impl Builder {
                 ),
             ));
         };
-        let index = self.cast(index, &DataType::Int4, CastKind::Assignment)?;
+        let mut index = self.cast(index, &DataType::Int4, CastKind::Assignment)?;
+        if matches!(array.ty, DataType::Int2Vector | DataType::OidVector) {
+            // They count from 0.
+            let one = Expr::constant(gemini_shadow_ops::Value::Int4(1), DataType::Int4);
+            index = self.operator("+", index, one)?;
+        }
         Ok(self.folded(ExprKind::Index { array: Box::new(array), index: Box::new(index) }, ty))
     }
 

@@ -37,6 +37,8 @@ pub fn least_kind(from: &DataType, to: &DataType) -> Option<CastKind> {
     }
     let kind = match (from, to) {
         (T::Array(a), T::Array(b)) => return least_kind(a, b),
+        (T::Int2Vector, T::Array(b)) => return least_kind(&T::Int2, b),
+        (T::OidVector, T::Array(b)) => return least_kind(&T::Oid, b),
         (_, T::Unknown | T::Void) | (T::Void, _) => return None,
         (T::Int2, T::Int4 | T::Int8 | T::Float4 | T::Float8 | T::Numeric(_)) => Implicit,
         (T::Int4, T::Int8 | T::Float4 | T::Float8 | T::Numeric(_)) => Implicit,
@@ -186,7 +188,7 @@ fn to_text(value: &Value, from: &DataType, to: &DataType, context: &EvalContext<
         Value::Text(text) => text.clone(),
         // Unlike its output, a boolean casts to text in full.
         Value::Bool(b) => (if *b { "true" } else { "false" }).into(),
-        other => text::output(other, from, context.session()).into(),
+        other => text::output_in(other, from, context).into(),
     };
     Ok(Value::Text(match to {
         DataType::Name => truncate_name(&text).into(),

@@ -69,6 +69,7 @@ pub enum Arg {
     TextArray,
     NameArray,
     Void,
+    Json,
     /// Any type at all, each argument its own.
     Any,
     /// One type, the same wherever it stands; `AnyArray` is its array.
@@ -106,6 +107,7 @@ impl Arg {
             Arg::TextArray => DataType::Array(Box::new(DataType::Text)),
             Arg::NameArray => DataType::Array(Box::new(DataType::Name)),
             Arg::Void => DataType::Void,
+            Arg::Json => DataType::Json,
             Arg::Any | Arg::AnyElement | Arg::AnyNonArray | Arg::AnyArray => return None,
         })
     }

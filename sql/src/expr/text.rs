@@ -54,6 +54,14 @@ pub fn write(out: &mut String, value: &Value, ty: &DataType, session: &SessionIn
         Value::Timestamptz(micros) => datetime::write_timestamptz(out, *micros, session.time_zone.offset),
         Value::Interval(interval) => datetime::write_interval(out, interval),
         Value::Uuid(bytes) => write_uuid(out, bytes),
+        Value::Array(list) if matches!(ty, DataType::Int2Vector | DataType::OidVector) => {
+            for (i, item) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push(' ');
+                }
+                write(out, item, &DataType::Oid, session);
+            }
+        }
         Value::Array(list) => write_array(out, list, ty.element().unwrap_or(&DataType::Unknown), session),
     }
 }
@@ -239,9 +247,18 @@ pub fn input(text: &str, ty: &DataType, context: &EvalContext<'_>) -> Result<Val
         DataType::Oid => parse_oid(text, trimmed, ty)?,
         DataType::Regclass | DataType::Regtype | DataType::Regproc => parse_reg(trimmed, ty, context)?,
         DataType::Array(element) => parse_array(trimmed, element, context)?,
+        DataType::Int2Vector => parse_vector(text, &DataType::Int2, context)?,
+        DataType::OidVector => parse_vector(text, &DataType::Oid, context)?,
+        DataType::Json => Value::text(text),
         DataType::Void => Value::Null,
     };
     apply_typmod(value, ty, CastKind::Assignment)
+}
+
+fn parse_vector(text: &str, element: &DataType, context: &EvalContext<'_>) -> Result<Value> {
+    let items: Result<Vec<Value>> =
+        text.split_ascii_whitespace().map(|item| input(item, element, context)).collect();
+    Ok(Value::Array(std::sync::Arc::new(items?)))
 }
 
 /// Reads a constant that must not depend on the session.

@@ -352,8 +352,13 @@ impl Shell<'_> {
     pub(super) fn refuse_column_type(&self, ty: &DataType, place: Option<u32>) -> Result<(), SqlError> {
         let name = match ty {
             DataType::Array(_) => "an array column",
-            DataType::Oid | DataType::Name | DataType::InternalChar => "a catalogue type as a column",
+            DataType::Oid
+            | DataType::Name
+            | DataType::InternalChar
+            | DataType::Int2Vector
+            | DataType::OidVector => "a catalogue type as a column",
             DataType::Regclass | DataType::Regtype | DataType::Regproc => "a catalogue type as a column",
+            DataType::Json => "a JSON column",
             DataType::Unknown | DataType::Void => "a pseudo-type as a column",
             _ => return Ok(()),
         };

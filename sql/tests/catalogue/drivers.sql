@@ -21,10 +21,8 @@ numeric|1700|1231|1700|,
 SELECT 1
 
 -- asyncpg: at the return of a connection to its pool
-SELECT pg_advisory_unlock_all();
+SELECT pg_advisory_unlock_all(), 1;
 ----
-
-SELECT 1
 
 -- JDBC: getTables
 SELECT current_database() AS TABLE_CAT, n.nspname AS TABLE_SCHEM, c.relname AS TABLE_NAME,

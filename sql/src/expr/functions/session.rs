@@ -35,6 +35,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("setval", &[Regclass, Int8], Int8, setval).volatile(),
     pure("setval", &[Regclass, Int8, Bool], Int8, setval).volatile(),
     pure("gen_random_uuid", &[], Uuid, random_uuid).volatile(),
+    pure("json_build_object", &[Any], Arg::Json, json_build_object).stable().lenient().repeated(),
     pure("pg_typeof", &[Any], Regtype, pg_typeof).lenient(),
     pure("format_type", &[Oid, Int4], Text, format_type).stable().lenient(),
     pure("num_nonnulls", &[Any], Int4, count_nulls).lenient().repeated(),
@@ -289,6 +290,41 @@ fn falsehood(_args: &[Value], _call: &Call<'_>) -> Result<Value> {
 /// There is one schema of user objects, and it is always in the path, unless the session says otherwise.
 fn visible(args: &[Value], call: &Call<'_>) -> Result<Value> {
     call.context.environment.host_function(call.name, args).unwrap_or(Ok(Value::Bool(true)))
+}
+
+/// Names and values in turn: clients gather the options of sequences by it. There is no JSON column.
+fn json_build_object(args: &[Value], call: &Call<'_>) -> Result<Value> {
+    if !args.len().is_multiple_of(2) {
+        return Err(SqlError::new(
+            sqlstate::INVALID_PARAMETER_VALUE,
+            "argument list must have even number of elements",
+        ));
+    }
+    let shown = |i: usize| text::output_in(&args[i], &call.args[i].ty, call.context);
+    let mut parts = Vec::with_capacity(args.len() / 2);
+    for i in (0..args.len()).step_by(2) {
+        let value = match &args[i + 1] {
+            Value::Null => "null".to_string(),
+            Value::Bool(b) => b.to_string(),
+            Value::Int2(_) | Value::Int4(_) | Value::Int8(_) => shown(i + 1),
+            _ => json_string(&shown(i + 1)),
+        };
+        parts.push(format!("{} : {value}", json_string(&shown(i))));
+    }
+    Ok(Value::text(format!("{{{}}}", parts.join(", "))))
+}
+
+fn json_string(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// 0A000, with what to use instead.
