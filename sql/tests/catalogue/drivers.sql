@@ -17,12 +17,14 @@ SELECT 0
 SELECT typname AS name, oid, typarray AS array_oid, oid::regtype::text AS regtype, typdelim AS delimiter
 FROM pg_type t WHERE t.oid = to_regtype('numeric') ORDER BY t.oid;
 ----
-numeric|1700|1231|1700|,
+numeric|1700|1231|numeric|,
 SELECT 1
 
 -- asyncpg: at the return of a connection to its pool
 SELECT pg_advisory_unlock_all(), 1;
 ----
+|1
+SELECT 1
 
 -- JDBC: getTables
 SELECT current_database() AS TABLE_CAT, n.nspname AS TABLE_SCHEM, c.relname AS TABLE_NAME,
@@ -113,7 +115,7 @@ SELECT 1
 -- names to numbers and back
 SELECT 'item'::regclass, 'public.pair'::regclass::text, '"item"'::regclass = 'item'::regclass, 'int4'::regtype, 'pg_class'::regclass::oid, to_regclass('nowhere'), 'int4in'::regproc;
 ----
-item|16404|t|integer|1259|NULL|int4in
+item|pair|t|integer|1259|NULL|int4in
 SELECT 1
 
 SELECT relname, tableoid::regclass FROM pg_class WHERE tableoid = 'pg_class'::regclass AND relname OPERATOR(pg_catalog.~) '^(item)$' COLLATE pg_catalog.default;
