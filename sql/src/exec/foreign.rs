@@ -52,9 +52,11 @@ impl Writer<'_> {
                 }
                 let action = if after.is_some() { foreign.on_update } else { foreign.on_delete };
                 let quiet = matches!(action, ReferentialAction::NoAction | ReferentialAction::Restrict);
-                if quiet {
+                // The default may be the very key that is going.
+                if quiet || action == ReferentialAction::SetDefault {
                     kept.push((table.clone(), child.clone(), foreign.clone(), before.clone()));
-                } else {
+                }
+                if !quiet {
                     self.act(child, foreign, action, &before, after.as_ref())?;
                 }
             }
