@@ -217,7 +217,8 @@ impl Binder<'_> {
             columns = table.columns.iter().filter(|c| !c.hidden).map(|c| c.id).collect();
         }
         let source = self.insert_source(&table, insert.source.as_deref(), &mut columns, listed)?;
-        self.refuse_generated(&table, &columns, &source)?;
+        // The shell has put OVERRIDING SYSTEM VALUE there.
+        self.refuse_generated(&table, &columns, &source, insert.has_table_keyword)?;
         self.open_target(&table, &alias, true);
         let rest = self.insert_rest(&table, insert);
         let (target, excluded) = match self.block().sources.len() {
@@ -335,10 +336,16 @@ impl Binder<'_> {
     }
 
     /// 428C9 for a value given to a generated column.
-    fn refuse_generated(&self, table: &Table, columns: &[ColumnId], source: &InsertSource) -> Result<()> {
+    fn refuse_generated(
+        &self,
+        table: &Table,
+        columns: &[ColumnId],
+        source: &InsertSource,
+        overriding: bool,
+    ) -> Result<()> {
         for (i, id) in columns.iter().enumerate() {
             let Some(column) = table.column(*id) else { continue };
-            let always = column.identity == Some(true);
+            let always = column.identity == Some(true) && !overriding;
             if column.generated.is_none() && !always {
                 continue;
             }

@@ -15,15 +15,39 @@ use crate::error::SqlError;
 pub(super) struct Shell<'a> {
     pub text: &'a str,
     pub p: Parser<'static>,
+    /// The statement said OVERRIDING SYSTEM VALUE.
+    pub overriding: bool,
 }
 
 /// Parses one statement.
-pub(super) fn statement(text: &str, piece: Piece) -> Result<Statement, SqlError> {
+pub(super) fn statement(text: &str, mut piece: Piece) -> Result<Statement, SqlError> {
     let range = piece.range.clone();
-    let mut shell = Shell { text, p: tokens::parser(piece.tokens) };
+    let overriding = overriding(text, &mut piece.tokens)?;
+    let mut shell = Shell { text, p: tokens::parser(piece.tokens), overriding };
     let (body, tag) = shell.body(range.end)?;
     tokens::end(&shell.p, text)?;
     Ok(Statement { body, range, tag })
+}
+
+/// Takes OVERRIDING SYSTEM VALUE out of an INSERT: sqlparser does not know it.
+fn overriding(text: &str, tokens: &mut Vec<TokenWithSpan>) -> Result<bool, SqlError> {
+    let is = |token: &TokenWithSpan, word: &str| match &token.token {
+        Token::Word(w) => w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word),
+        _ => false,
+    };
+    let here = |w: &[TokenWithSpan]| {
+        is(&w[0], "OVERRIDING") && (is(&w[1], "SYSTEM") || is(&w[1], "USER")) && is(&w[2], "VALUE")
+    };
+    let Some(place) = tokens.windows(3).position(here) else { return Ok(false) };
+    if !tokens[..place].iter().any(|t| is(t, "INSERT")) {
+        return Ok(false);
+    }
+    if is(&tokens[place + 1], "USER") {
+        let error = SqlError::unsupported("OVERRIDING USER VALUE", "Leave the column out.");
+        return Err(at(error, position(text, tokens[place].span.start)));
+    }
+    tokens.drain(place..place + 3);
+    Ok(true)
 }
 
 impl Shell<'_> {
@@ -152,7 +176,12 @@ impl Shell<'_> {
 
     fn dml(&mut self) -> Result<Box<SqlStatement>, SqlError> {
         let statement = self.p.parse_statement();
-        Ok(Box::new(self.map(statement)?))
+        let mut statement = self.map(statement)?;
+        if let SqlStatement::Insert(insert) = &mut statement {
+            // Hive's INSERT INTO TABLE means nothing here: its field carries what sqlparser has no field for.
+            insert.has_table_keyword = self.overriding;
+        }
+        Ok(Box::new(statement))
     }
 
     /// The first word decides. `end` is the statement's last byte in the text.
