@@ -8,7 +8,7 @@
 //! | ticket | append only; minted and explicit ids | an acknowledged id is one row's, for ever |
 //! | account | strict | the balances' sum never changes |
 //! | nickname | strict, UNIQUE name | never twice |
-//! | parent, child | strict, FOREIGN KEY | never an orphan |
+//! | parent, child, pet | strict, FOREIGN KEY (pet: CASCADE, UNIQUE) | never an orphan |
 //! | cart, memo | add wins, remove wins | they converge |
 //! | span | lww group under `lo <= hi` | it holds |
 //!
@@ -51,6 +51,8 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS nickname (id BIGSERIAL PRIMARY KEY, name TEXT UNIQUE)",
     "CREATE TABLE IF NOT EXISTS parent (id INT PRIMARY KEY, what TEXT)",
     "CREATE TABLE IF NOT EXISTS child (id BIGSERIAL PRIMARY KEY, parent INT REFERENCES parent, what TEXT)",
+    "CREATE TABLE IF NOT EXISTS pet (id BIGSERIAL PRIMARY KEY, owner INT REFERENCES parent ON DELETE CASCADE, \
+     name TEXT UNIQUE)",
     "CREATE TABLE IF NOT EXISTS cart (who INT, i_id INT REFERENCES item, quantity INT MERGE LWW, \
      PRIMARY KEY (who, i_id)) ROWS ADD WINS, KEYS TRUSTED",
     "CREATE TABLE IF NOT EXISTS memo (id INT PRIMARY KEY, body TEXT MERGE LWW, later TEXT) ROWS REMOVE WINS",
@@ -327,6 +329,9 @@ impl Shopper {
         if forced {
             self.run("SET gemini.color = 'red'", &[]).await?;
         }
+        if self.random.chance(200) {
+            return self.carefully(from, to, by as i64).await;
+        }
         let begin = ["BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN"];
         let begin = begin[self.random.below(3) as usize];
         let result = self.block(begin, &texts, &[]).await;
@@ -334,6 +339,31 @@ impl Shopper {
             self.run("SET gemini.color = 'auto'", &[]).await?;
         }
         result.map(drop)
+    }
+
+    /// Reads with FOR UPDATE, takes a wrong step back, and writes what it computed itself.
+    async fn carefully(&mut self, from: i64, to: i64, by: i64) -> Result<()> {
+        self.run("BEGIN", &[]).await?;
+        let result = async {
+            let text =
+                format!("SELECT id, balance FROM account WHERE id IN ({from}, {to}) ORDER BY id FOR UPDATE");
+            let rows = self.run(&text, &[]).await?;
+            assert_eq!(rows.len(), 2, "accounts are never deleted");
+            self.run("SAVEPOINT wrong", &[]).await?;
+            self.run("UPDATE account SET balance = 0", &[]).await?;
+            self.run("ROLLBACK TO wrong", &[]).await?;
+            for row in &rows {
+                let (id, balance) = (integer(&row[0]), integer(&row[1]));
+                let balance = if id == from { balance - by } else { balance + by };
+                self.run(&format!("UPDATE account SET balance = {balance} WHERE id = {id}"), &[]).await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = result.await {
+            self.roll_back().await;
+            return Err(error);
+        }
+        self.run("COMMIT", &[]).await.map(drop)
     }
 
     async fn nickname(&mut self) -> Result<()> {
@@ -350,14 +380,21 @@ impl Shopper {
 
     async fn family(&mut self) -> Result<()> {
         let parent = self.random.below(4);
-        let text = match self.random.below(6) {
+        let text = match self.random.below(9) {
+            6 => format!("INSERT INTO pet (owner, name) VALUES ({parent}, 'q{}')", self.random.below(4)),
+            7 => format!(
+                "INSERT INTO pet (owner, name) VALUES ({parent}, 'q{}') \
+                 ON CONFLICT (name) DO UPDATE SET owner = excluded.owner",
+                self.random.below(4)
+            ),
+            8 => format!("UPDATE parent SET id = {} WHERE id = {parent}", self.random.below(4)),
             0 | 1 => format!("INSERT INTO parent VALUES ({parent}, 'p') ON CONFLICT DO NOTHING"),
             2 => format!("DELETE FROM parent WHERE id = {parent}"),
             3 => format!("DELETE FROM child WHERE parent = {parent}"),
             4 => format!("UPDATE child SET parent = {parent} WHERE parent = {}", self.random.below(4)),
             _ => format!("INSERT INTO child (parent, what) VALUES ({parent}, 'c')"),
         };
-        self.run(&text, &["23503"]).await.map(drop)
+        self.run(&text, &["23503", "23505"]).await.map(drop)
     }
 
     async fn memo(&mut self) -> Result<()> {
