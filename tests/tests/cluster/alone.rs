@@ -27,7 +27,8 @@ fn one_site_is_a_whole_cluster() {
             (blue.acknowledged() >= 20 && red.acknowledged() >= 20).then_some(())
         });
         cluster.kill(0);
-        (told_blue.push(blue.stop()), told_red.push(red.stop()));
+        told_blue.push(blue.stop());
+        told_red.push(red.stop());
         cluster.restart(0);
         cluster.wait_for_leader(0);
     }

@@ -2,6 +2,8 @@
 //!
 //! Each test is a story as somebody who runs a cluster would live it. Nothing here is timed; every wait ends.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on panics
+
 mod alone;
 mod bad_data;
 mod bad_input;

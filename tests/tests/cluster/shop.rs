@@ -46,13 +46,11 @@ fn a_shop_on_three_sites() {
 
 fn blue_commits_show_everywhere(cluster: &Cluster) {
     let mut ids = BTreeSet::new();
-    for site in 0..3 {
+    for (site, name) in THREE.iter().enumerate() {
         let client = blue(cluster, site);
         for _ in 0..5 {
-            let order = format!(
-                "INSERT INTO orders (item, quantity, place) VALUES (2, 1, '{}') RETURNING id",
-                THREE[site]
-            );
+            let order =
+                format!("INSERT INTO orders (item, quantity, place) VALUES (2, 1, '{}') RETURNING id", name);
             assert!(ids.insert(client.value(&order)), "an id was minted twice");
         }
         client.run("UPDATE item SET stock = stock + 10 WHERE id = 1");
