@@ -13,7 +13,7 @@
 //!
 //! Positions only grow. A segment covers the positions from its base to its base plus the length of its file; a
 //! record never spans two (one too big for a common segment gets a segment of its own size), so a few positions at
-//! a segment's end may stay unused. [`frame`] has the bytes.
+//! a segment's end may stay unused. `frame.rs` has the bytes.
 //!
 //! **Invariants**
 //! 1. A batch is written only after the one before it is durable. A frame's `back` says where its batch began,
