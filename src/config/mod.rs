@@ -187,6 +187,18 @@ impl Cluster {
     /// How `site` meets the others over QUIC; reads its certificate and key.
     pub fn transport(&self, site: &Site) -> Result<quic::Config, ConfigError> {
         let identity = Identity::load(&self.authority, &site.certificate, &site.key)?;
+        if !identity.names(&site.name) {
+            let cause = format!(
+                "it does not carry the name {}; name the certificate that `gemini init` made for this site",
+                site.name
+            );
+            return Err(quic::Error::Identity {
+                what: "site certificate",
+                path: site.certificate.clone(),
+                cause,
+            }
+            .into());
+        }
         let reach = |peer: &Site| {
             let via = site.via.iter().find(|(id, _)| *id == peer.id);
             via.map_or(peer.peer, |(_, address)| *address)

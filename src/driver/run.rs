@@ -194,6 +194,13 @@ async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, 
 
 fn open_disk(data: &Path) -> Result<Arc<dyn Disk>, DriverError> {
     let path = data.join("log");
+    // The log's folder is made first, the store's after it: a store without a log has lost its log. A site that began
+    // anew here would give its dots and values away a second time.
+    if !path.exists() && data.join("store").exists() {
+        let cause =
+            "it is gone, though the store beside it is there; put it back, or let the site join as a new one";
+        return Err(DriverError::Storage { what: "the log", path, cause: cause.into() });
+    }
     std::fs::create_dir_all(&path).map_err(|cause| DriverError::Folder { path: path.clone(), cause })?;
     let disk = RealDisk::open(&path).map_err(|e| DriverError::Storage {
         what: "the log's folder",
@@ -205,10 +212,13 @@ fn open_disk(data: &Path) -> Result<Arc<dyn Disk>, DriverError> {
 
 fn open_store(data: &Path, cache: usize) -> Result<Arc<dyn Store>, DriverError> {
     let path = data.join("store");
-    let store = SledStore::open_or_replace(&path, cache as u64).map_err(|e| DriverError::Storage {
-        what: "the store",
-        path: path.clone(),
-        cause: e.to_string(),
+    let store = SledStore::open_or_replace(&path, cache as u64).map_err(|e| {
+        let cause = e.to_string();
+        // The store takes its lock before the log takes its own.
+        let taken = cause.contains("could not acquire lock");
+        let other = "another process uses this data folder (its lock is taken); stop it first, or name another folder";
+        let cause = if taken { other.to_owned() } else { cause };
+        DriverError::Storage { what: "the store", path: path.clone(), cause }
     })?;
     if let Some(moved) = store.moved() {
         tracing::warn!(

@@ -62,6 +62,15 @@ impl Identity {
             key,
         })
     }
+
+    /// Whether the certificate carries a site's name: with another's, no peer would talk to this site.
+    pub fn names(&self, site: &str) -> bool {
+        let certificate = self.chain.first().and_then(|first| ParsedCertificate::try_from(first).ok());
+        let wanted = ServerName::try_from(server_name(site)).ok();
+        certificate
+            .zip(wanted)
+            .is_some_and(|(found, wanted)| client::verify_server_name(&found, &wanted).is_ok())
+    }
 }
 
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {

@@ -29,7 +29,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -199,10 +200,30 @@ impl Cluster {
         Client::connect(ports.sql).unwrap_or_else(|e| panic!("cannot connect to {name}: {e:?}"))
     }
 
-    /// Runs a command of the program to its end.
+    /// Runs a command of the program to its end, which must come.
     pub fn command(&self, arguments: &[&str]) -> Output {
-        let output = Command::new(&self.program).args(arguments).stdin(Stdio::null()).output();
-        output.unwrap_or_else(|e| panic!("cannot run {arguments:?}: {e}"))
+        static RUN: AtomicU32 = AtomicU32::new(0);
+        let base = self.folder.join(format!("command-{}", RUN.fetch_add(1, Ordering::Relaxed)));
+        let (out, err) = (base.with_extension("out"), base.with_extension("err"));
+        let status = Process::start_apart(&self.program, arguments, &out, &err).wait("the end of a command");
+        let read = |path: &Path| fs::read(path).unwrap_or_default();
+        let output = Output { status, stdout: read(&out), stderr: read(&err) };
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!errors.contains("panicked"), "{arguments:?} panicked: {errors}");
+        output
+    }
+
+    /// Runs a command that must fail with this exit code; what it says.
+    pub fn fails(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.command(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} said {said:?}");
+        said
+    }
+
+    /// A start that must fail by itself with this exit code; what it says.
+    pub fn refuses_to_start(&self, site: usize, code: i32) -> String {
+        self.fails(&["start", "--site", &self.sites[site].name, "--config", &self.config()], code)
     }
 
     /// Runs statements through `gemini shell`; its output.

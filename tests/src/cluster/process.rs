@@ -23,11 +23,16 @@ pub struct Process {
 impl Process {
     /// Starts `program` with its output appended to `log`.
     pub fn start(program: &Path, arguments: &[&str], log: &Path) -> Process {
+        Process::start_apart(program, arguments, log, log)
+    }
+
+    /// Starts `program` with its output and its errors in files.
+    pub fn start_apart(program: &Path, arguments: &[&str], log: &Path, errors: &Path) -> Process {
         let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(append(log))
-            .stderr(append(log))
+            .stderr(append(errors))
             .spawn()
             .unwrap_or_else(|e| panic!("cannot start {}: {e}", program.display()));
         let script = format!("read nothing; kill -9 {} 2>/dev/null", child.id());
