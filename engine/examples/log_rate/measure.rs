@@ -172,7 +172,10 @@ impl Measured {
 /// Whether two bare times tell of a machine that others use too.
 pub fn disturbed(before: &Histogram, after: &Histogram) -> bool {
     let (a, b) = (before.quantile(0.5), after.quantile(0.5));
-    let waits = [before, after].iter().any(|h| h.quantile(0.95) > 4 * h.quantile(0.5));
+    let waits = |h: &Histogram| {
+        h.quantile(0.95) > 4 * h.quantile(0.5).max(1) || h.quantile(0.5) > 4 * h.quantile(0.05).max(1)
+    };
+    let waits = waits(before) || waits(after);
     waits || a.max(b) * 2 > a.min(b) * 3
 }
 
