@@ -1,42 +1,44 @@
-//! How everything reaches the site thread: sessions, links, the log thread and signals, by one bounded queue.
+//! How everything reaches the site: sessions, links, signals and the driver's threads, by one bounded queue.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use gemini_engine::Disk;
 use gemini_replication::quic::{Event, Inbox};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::queue::{Queue, Refused};
+use super::queue::Refused;
+use super::turns::Turns;
 use crate::host::{Mailbox, MailboxError};
 use crate::site::Input;
 
-/// What the site thread is told.
+/// What waits for the site.
 pub(super) enum Message {
     /// For [`crate::site::Site::step`].
     Input(Input),
-    /// From the transport; the site thread knows which link of a peer is the current one.
+    /// From the transport; the stepper knows which link of a peer is the current one.
     Link(Event),
     /// Leave; nothing after this is done.
     Stop,
 }
 
-/// The site thread's address.
+/// The site's address.
 #[derive(Clone)]
 pub(super) struct Courier {
-    pub queue: Arc<Queue<Message>>,
+    pub turns: Arc<Turns>,
     random: SystemRandom,
 }
 
 impl Courier {
-    pub fn new(capacity: usize) -> Courier {
-        Courier { queue: Arc::new(Queue::new(capacity)), random: SystemRandom::new() }
+    pub fn new(capacity: usize, disk: Arc<dyn Disk>) -> Courier {
+        Courier { turns: Arc::new(Turns::new(capacity, disk)), random: SystemRandom::new() }
     }
 
-    /// From the driver's own threads.
+    /// From the driver itself.
     pub fn insist(&self, input: Input) {
-        self.queue.insist(Message::Input(input));
+        self.turns.queue.insist(Message::Input(input));
     }
 }
 
@@ -57,7 +59,7 @@ pub(super) fn random(source: &SystemRandom) -> u64 {
 
 impl Mailbox for Courier {
     fn deliver(&self, input: Input) -> Result<(), MailboxError> {
-        self.queue.offer(Message::Input(input)).map_err(|refused| match refused {
+        self.turns.deliver(Message::Input(input)).map_err(|refused| match refused {
             Refused::Full(_) => MailboxError::Full,
             Refused::Stopped => MailboxError::Stopped,
         })
@@ -74,7 +76,7 @@ impl Mailbox for Courier {
 
 impl Inbox for Courier {
     fn offer(&self, event: Event) -> Result<(), Box<Event>> {
-        match self.queue.offer(Message::Link(event)) {
+        match self.turns.queue.offer(Message::Link(event)) {
             Ok(()) | Err(Refused::Stopped) => Ok(()),
             Err(Refused::Full(Message::Link(event))) => Err(Box::new(event)),
             Err(Refused::Full(_)) => Ok(()),
@@ -82,6 +84,6 @@ impl Inbox for Courier {
     }
 
     fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.queue.room())
+        Box::pin(self.turns.queue.room())
     }
 }

@@ -1,15 +1,16 @@
 //! The program around the pure site: threads, sockets, signals.
 //!
 //! ```text
-//!   sessions (tokio) ─┐                       ┌─► log thread: write + fdatasync ─► Durable ─┐
-//!   links    (tokio) ─┼─► queue ─► site thread┤                                             │
-//!   ticks, signals ───┘     ▲   Site::step    ├─► keeper: segments, folding                 │
-//!                           │                 ├─► transport, oneshots, `visible`            │
-//!                           └─────────────────┴─────────────────────────────────────────────┘
+//!   sessions (tokio) ───── each steps the site itself, and writes a lonely batch ──┐
+//!   links    (tokio) ─► queue ─► site thread: frames, ticks, signals ──────────────┼─► Stepper: Site::step
+//!   log thread: the other batches: write + fdatasync, then steps with Durable ─────┘      │ outputs, in order
+//!                                                                                         ▼
+//!                                            transport, oneshots, `visible`, keeper (segments, folding)
 //! ```
 //!
 //! Invariants:
-//! 1. Only the site thread touches the site, and only through `step`: what happens here could happen in the simulator.
+//! 1. One thread at a time touches the site, and only through `step`: what happens here could happen in the simulator
+//!    (`turns.rs` says who it is).
 //! 2. Outputs are carried out in order. A peer's frames go on the link that the site was told of, or not at all.
 //! 3. The queue is bounded: sessions are refused (53300), links wait. The driver's own messages always get in.
 //! 4. Any failure of the log, the store or a thread ends the process; no client is told anything after it.
@@ -22,8 +23,9 @@ mod options;
 pub mod queue;
 mod report;
 mod run;
-mod site_thread;
+mod stepper;
 mod threads;
+mod turns;
 
 pub use run::{DriverError, Running, run_until_stopped};
 

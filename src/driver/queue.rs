@@ -1,9 +1,7 @@
-//! The site thread's input queue: many writers, one reader, bounded.
+//! What waits for the site: many writers, and whoever has the turn (`turns.rs`) takes everything at once. Bounded.
 //!
-//! A writer wakes the reader only when it sleeps, and the reader takes everything at once: under load a commit costs
-//! no wake at all, and a lonely one costs one. Writers in tasks wait for room without blocking a thread; what the
-//! driver's own threads say (a sync is done, time has passed) is few by nature and always gets in, or a full queue
-//! could hold back the very thing that empties it.
+//! A writer that will step the site itself leaves the sleeper asleep; the others wake it, once. Writers in tasks wait for
+//! room without blocking a thread; what the driver itself says (drain, stop) is few by nature and always gets in.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -11,17 +9,12 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
-/// The reader is gone: the site has stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the site has stopped")]
-pub struct Stopped;
-
 /// Why an item was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refused<T> {
     /// No room now.
     Full(T),
-    /// The reader is gone.
+    /// The site has stopped.
     Stopped,
 }
 
@@ -48,8 +41,17 @@ impl<T> Queue<T> {
         Queue { state: Mutex::new(state), arrived: Condvar::new(), room: Notify::new(), capacity }
     }
 
-    /// Takes the item if there is room.
+    /// Takes the item if there is room, and wakes the sleeper.
     pub fn offer(&self, item: T) -> Result<(), Refused<T>> {
+        self.add(item, true)
+    }
+
+    /// Takes the item if there is room; the caller sees to it that it is looked at.
+    pub fn offer_quietly(&self, item: T) -> Result<(), Refused<T>> {
+        self.add(item, false)
+    }
+
+    fn add(&self, item: T, wake: bool) -> Result<(), Refused<T>> {
         let mut state = self.state.lock();
         if state.stopped {
             return Err(Refused::Stopped);
@@ -59,29 +61,25 @@ impl<T> Queue<T> {
             return Err(Refused::Full(item));
         }
         state.items.push_back(item);
-        self.wake(state.sleeping);
+        if wake && state.sleeping {
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
-    /// Takes the item even if the queue is full: for the driver's own threads.
+    /// Takes the item even if the queue is full: for the driver itself.
     pub fn insist(&self, item: T) {
         let mut state = self.state.lock();
         if !state.stopped {
             state.items.push_back(item);
-            self.wake(state.sleeping);
+            self.arrived.notify_one();
         }
     }
 
-    /// Waits for room.
-    pub async fn push(&self, item: T) -> Result<(), Stopped> {
-        let mut item = item;
-        loop {
-            match self.offer(item) {
-                Ok(()) => return Ok(()),
-                Err(Refused::Stopped) => return Err(Stopped),
-                Err(Refused::Full(back)) => item = back,
-            }
-            self.room().await;
+    /// Wakes the sleeper, for what was put in quietly.
+    pub fn wake(&self) {
+        if self.state.lock().sleeping {
+            self.arrived.notify_one();
         }
     }
 
@@ -102,16 +100,10 @@ impl<T> Queue<T> {
         }
     }
 
-    fn wake(&self, sleeping: bool) {
-        if sleeping {
-            self.arrived.notify_one();
-        }
-    }
-
-    /// The reader's: moves everything to `into`, waiting until there is something or `until` has passed.
-    pub fn drain(&self, into: &mut VecDeque<T>, until: Instant) {
+    /// The sleeper's: returns when something waits, when `until` has passed, or (false) when the queue has stopped.
+    pub fn wait(&self, until: Instant) -> bool {
         let mut state = self.state.lock();
-        while state.items.is_empty() {
+        while state.items.is_empty() && !state.stopped {
             state.sleeping = true;
             let late = self.arrived.wait_until(&mut state, until).timed_out();
             state.sleeping = false;
@@ -119,6 +111,12 @@ impl<T> Queue<T> {
                 break;
             }
         }
+        !state.stopped
+    }
+
+    /// Moves everything to `into`.
+    pub fn drain(&self, into: &mut VecDeque<T>) {
+        let mut state = self.state.lock();
         if into.is_empty() {
             std::mem::swap(into, &mut state.items);
         } else {
@@ -135,11 +133,12 @@ impl<T> Queue<T> {
         self.state.lock().items.is_empty()
     }
 
-    /// The reader's last word: what waits is dropped, nothing more is taken.
+    /// The last word: what waits is dropped, nothing more is taken.
     pub fn stop(&self) {
         let mut state = self.state.lock();
         state.stopped = true;
         let dropped = std::mem::take(&mut state.items);
+        self.arrived.notify_one();
         drop(state);
         drop(dropped);
         self.room.notify_waiters();
@@ -152,22 +151,28 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_millis(10)
-    }
-
     #[test]
     fn a_full_queue_refuses_guests_and_takes_the_house() {
         let queue = Queue::new(2);
         assert_eq!(queue.offer(1), Ok(()));
-        assert_eq!(queue.offer(2), Ok(()));
+        assert_eq!(queue.offer_quietly(2), Ok(()));
         assert_eq!(queue.offer(3), Err(Refused::Full(3)));
         queue.insist(4);
         let mut got = VecDeque::new();
-        queue.drain(&mut got, soon());
+        queue.drain(&mut got);
         assert_eq!(got, [1, 2, 4]);
         queue.stop();
         assert_eq!(queue.offer(5), Err(Refused::Stopped));
+        assert!(!queue.wait(Instant::now()));
+    }
+
+    async fn push(queue: &Queue<(i32, i32)>, item: (i32, i32)) {
+        let mut item = item;
+        while let Err(refused) = queue.offer(item) {
+            let Refused::Full(back) = refused else { panic!("stopped") };
+            item = back;
+            queue.room().await;
+        }
     }
 
     #[tokio::test]
@@ -178,7 +183,8 @@ mod tests {
             std::thread::spawn(move || {
                 let (mut all, mut got) = (Vec::new(), VecDeque::new());
                 while all.len() < 4000 {
-                    queue.drain(&mut got, Instant::now() + Duration::from_secs(20));
+                    assert!(queue.wait(Instant::now() + Duration::from_secs(20)));
+                    queue.drain(&mut got);
                     all.extend(got.drain(..));
                 }
                 queue.stop();
@@ -190,7 +196,7 @@ mod tests {
             let queue = queue.clone();
             writers.push(tokio::spawn(async move {
                 for n in 0..1000 {
-                    queue.push((writer, n)).await.unwrap();
+                    push(&queue, (writer, n)).await;
                 }
             }));
         }
@@ -202,6 +208,6 @@ mod tests {
             let of: Vec<i32> = all.iter().filter(|(w, _)| *w == writer).map(|(_, n)| *n).collect();
             assert_eq!(of, (0..1000).collect::<Vec<_>>());
         }
-        assert_eq!(queue.push((9, 9)).await, Err(Stopped));
+        assert_eq!(queue.offer((9, 9)), Err(Refused::Stopped));
     }
 }

@@ -1,6 +1,5 @@
 //! A site's life as a process: open, serve, drain, leave.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ use tokio::time::timeout;
 use super::mailbox::{Courier, Message, now, random};
 use super::options::site_options;
 use super::report::Report;
-use super::site_thread::{Ended, Signals, SiteThread};
+use super::stepper::{Ended, Signals, Stepper};
 use super::threads;
 use crate::config::{Cluster, ConfigError, Site as SiteConfig};
 use crate::host::SiteHost;
@@ -74,8 +73,8 @@ impl Running {
         let http = listen("HTTP", config.http).await?;
         let sql = listen("SQL", config.sql).await?;
         let transport_config = cluster.transport(config)?;
-        let courier = Courier::new(QUEUE);
         let disk = open_disk(&config.data)?;
+        let courier = Courier::new(QUEUE, disk.clone());
         let store = open_store(&config.data, cluster.memory.store_cache)?;
 
         let mut first = Vec::new();
@@ -89,21 +88,23 @@ impl Running {
 
         let inbox: Arc<dyn Inbox> = Arc::new(courier.clone());
         let transport = Transport::start(transport_config, inbox).map_err(ConfigError::from)?;
-        let threads = threads::start(&disk, site.fold_handle(), &courier)?;
+        let (senders, handles) = threads::start(&disk, site.fold_handle(), &courier)?;
         let (visible_sender, visible) = watch::channel(shared.reader.visible());
         let (drained_sender, drained) = watch::channel(false);
         let (ended_sender, ended) = oneshot::channel();
-        let thread = SiteThread {
-            site,
-            reader: shared.reader.clone(),
-            courier: courier.clone(),
-            threads,
-            transport: transport.clone(),
-            signals: Signals { visible: visible_sender, drained: drained_sender, ended: ended_sender },
-            links: BTreeMap::new(),
-            leaving: false,
-        };
-        threads::spawn("gemini-site", move || thread.run(first))?;
+        let signals = Signals { visible: visible_sender, drained: drained_sender };
+        let turns = courier.turns.clone();
+        turns.begin(Stepper::new(site, senders, transport.clone(), signals, first));
+        threads::spawn("gemini-site", move || {
+            let ended = turns.keep();
+            // The others end with their queues; a batch under way is finished first.
+            for handle in handles {
+                // A thread that panicked is reported by the panic itself.
+                let _ = handle.join();
+            }
+            // The driver may have given up waiting.
+            let _ = ended_sender.send(ended);
+        })?;
 
         let names: Vec<_> = cluster.sites.iter().map(|site| (site.id, site.name.clone())).collect();
         let mailbox = Arc::new(courier.clone());
@@ -164,7 +165,7 @@ impl Running {
             tracing::warn!("not everything in flight ended within {:?}; it is cut off", self.drain);
         }
         self.servers.shutdown().await;
-        self.courier.queue.insist(Message::Stop);
+        self.courier.turns.queue.insist(Message::Stop);
         let ended = (&mut self.ended).await;
         self.transport.close().await;
         match ended {

@@ -1,10 +1,8 @@
-//! The log thread and the keeper: what blocks on the disk, apart from the site thread.
+//! The threads beside the sessions': the site thread, the log thread and the keeper.
 //!
-//! The **log thread** writes one batch at a time and says so; nothing else ever stands between a commit and its sync.
-//! (Writing a lonely commit's batch on the site thread itself, to spare two changes of thread, was measured: one client
-//! gained 5 of 165 µs, sixteen lost a third of their throughput.)
-//! The **keeper** does what may take long and is not waited for: it prepares and recycles the log's segments and
-//! folds row versions into the store.
+//! The **site thread** has the ticks and the peers' frames. The **log thread** writes the batches that no session writes
+//! itself (`turns.rs`), one at a time. The **keeper** does what may take long and is not waited for: it prepares and
+//! recycles the log's segments and folds row versions into the store.
 //!
 //! A failed write or sync is the end of the process: what is on disk is known only after a restart. A full disk is
 //! not: the batch is whole and is tried again until there is room.
@@ -14,11 +12,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use gemini_engine::log::{LogRemedy, Upkeep};
+use gemini_engine::log::{LogError, LogRemedy, Upkeep};
 use gemini_engine::{Batch, Disk, FoldHandle};
 
 use super::DriverError;
 use super::mailbox::Courier;
+use super::turns::Turns;
 use crate::site::Input;
 
 /// A full disk is tried again this often.
@@ -28,58 +27,72 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Rows per piece of folding: a few milliseconds.
 const FOLD: usize = 2048;
 
-pub(super) struct Threads {
+/// The way to both; they end when it is dropped. At most one batch and one upkeep are under way, so no send ever waits.
+pub(super) struct Senders {
     pub batches: SyncSender<Batch>,
     pub upkeep: SyncSender<Upkeep>,
-    pub handles: Vec<JoinHandle<()>>,
 }
 
-/// Starts both; they end when their senders are dropped.
+/// Starts the log thread and the keeper.
 pub(super) fn start(
     disk: &Arc<dyn Disk>,
     fold: FoldHandle,
     courier: &Courier,
-) -> Result<Threads, DriverError> {
-    // At most one batch and one upkeep are under way, so neither send ever waits.
+) -> Result<(Senders, Vec<JoinHandle<()>>), DriverError> {
     let (batches, batch_queue) = sync_channel(2);
     let (upkeep, upkeep_queue) = sync_channel(2);
-    let (log_disk, log_courier) = (disk.clone(), courier.clone());
-    let log = spawn("gemini-log", move || write_batches(&*log_disk, &log_courier, &batch_queue))?;
+    let (log_disk, turns) = (disk.clone(), courier.turns.clone());
+    let log = spawn("gemini-log", move || write_batches(&*log_disk, &turns, &batch_queue))?;
     let (keeper_disk, keeper_courier) = (disk.clone(), courier.clone());
     let keeper = spawn("gemini-keeper", move || keep(&*keeper_disk, &fold, &keeper_courier, &upkeep_queue))?;
-    Ok(Threads { batches, upkeep, handles: vec![log, keeper] })
+    Ok((Senders { batches, upkeep }, vec![log, keeper]))
 }
 
 pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DriverError> {
     thread::Builder::new().name(name.into()).spawn(work).map_err(DriverError::Thread)
 }
 
-fn write_batches(disk: &dyn Disk, courier: &Courier, batches: &Receiver<Batch>) {
-    while let Ok(mut batch) = batches.recv() {
-        match write(disk, &mut batch) {
-            Ok(input) => courier.insist(input),
-            Err(reason) => {
-                courier.insist(Input::LogFailed(reason));
-                return;
-            }
+/// What became of a batch.
+pub(super) enum Written {
+    /// What the site is to be told.
+    Done(Input),
+    /// There is no room; the batch is whole and may be written later.
+    Full(Batch, LogError),
+}
+
+/// Writes and syncs once.
+pub(super) fn write(disk: &dyn Disk, mut batch: Batch) -> Written {
+    match batch.write(disk) {
+        Ok(end) => Written::Done(Input::Durable(end)),
+        Err(e) if e.remedy() == LogRemedy::Retry => Written::Full(batch, e),
+        Err(e) => Written::Done(Input::LogFailed(e.to_string())),
+    }
+}
+
+fn write_batches(disk: &dyn Disk, turns: &Turns, batches: &Receiver<Batch>) {
+    while let Ok(batch) = batches.recv() {
+        let mut next = Some(batch);
+        while let Some(batch) = next {
+            next = turns.written(write_at_last(disk, batch));
         }
     }
 }
 
 /// Writes and syncs, waiting for room on a full disk.
-fn write(disk: &dyn Disk, batch: &mut Batch) -> Result<Input, String> {
+fn write_at_last(disk: &dyn Disk, batch: Batch) -> Input {
+    let mut batch = batch;
     let mut told = false;
     loop {
-        match batch.write(disk) {
-            Ok(end) => return Ok(Input::Durable(end)),
-            Err(e) if e.remedy() == LogRemedy::Retry => {
+        match write(disk, batch) {
+            Written::Done(input) => return input,
+            Written::Full(whole, e) => {
                 if !told {
                     tracing::error!("{e}; commits wait until there is room");
                     told = true;
                 }
                 thread::sleep(RETRY_FULL);
+                batch = whole;
             }
-            Err(e) => return Err(e.to_string()),
         }
     }
 }

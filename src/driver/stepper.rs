@@ -1,21 +1,18 @@
-//! The site thread: takes what has arrived, steps the site, carries out what it says. It never blocks but to sleep.
+//! The site with everything around it: takes what has arrived, steps, carries out what the site says. It never blocks.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
 
-use gemini_engine::{Reader, Seq};
+use gemini_engine::{Batch, Reader, Seq};
 use gemini_replication::quic::{Credit, Event, LinkId, SendError, Transport};
 use gemini_shadow_ops::SiteId;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::mailbox::{Courier, Message, now};
-use super::threads::Threads;
+use super::mailbox::{Message, now};
+use super::queue::Queue;
+use super::threads::Senders;
 use crate::site::{Input, Output, Site};
 
-/// The site asks for a tick at least every 20 ms.
-const TICK: Duration = Duration::from_millis(20);
-
-/// How the site thread ended.
+/// How a site came to its end.
 pub(super) type Ended = Result<(), String>;
 
 /// What the rest of the driver hears from it.
@@ -23,76 +20,80 @@ pub(super) struct Signals {
     pub visible: watch::Sender<Seq>,
     /// Everything in flight has ended and the last checkpoint is made.
     pub drained: watch::Sender<bool>,
-    /// Dropped without a word if the thread panics.
-    pub ended: oneshot::Sender<Ended>,
 }
 
-pub(super) struct SiteThread {
+pub(super) struct Stepper {
     pub site: Site,
     pub reader: Reader,
-    pub courier: Courier,
-    pub threads: Threads,
+    pub senders: Senders,
     pub transport: Transport,
     pub signals: Signals,
     /// The link of each peer that the site has been told is up: what it says is sent on that one and no later one.
     pub links: BTreeMap<SiteId, LinkId>,
     /// The site has drained and makes its last checkpoint.
     pub leaving: bool,
+    /// A batch that the site has handed out; at most one is under way.
+    batch: Option<Batch>,
+    /// Kept for their capacity.
+    messages: VecDeque<Message>,
+    outputs: Vec<Output>,
 }
 
-/// Closes the queue however the thread ends, so that sessions are told instead of waiting.
-struct Closing(Courier);
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.0.queue.stop();
-    }
-}
-
-impl SiteThread {
-    /// Runs until [`Message::Stop`] or until the site stops. `first` are the outputs of opening it.
-    pub fn run(mut self, mut first: Vec<Output>) {
-        let _closing = Closing(self.courier.clone());
-        let ended = self.work(&mut first);
-        let Threads { batches, upkeep, handles } = self.threads;
-        // The threads end with their queues; a batch under way is finished first.
-        drop((batches, upkeep));
-        for handle in handles {
-            // A thread that panicked is reported by the panic itself.
-            let _ = handle.join();
+impl Stepper {
+    pub fn new(
+        site: Site,
+        senders: Senders,
+        transport: Transport,
+        signals: Signals,
+        first: Vec<Output>,
+    ) -> Stepper {
+        Stepper {
+            reader: site.shared().reader.clone(),
+            site,
+            senders,
+            transport,
+            signals,
+            links: BTreeMap::new(),
+            leaving: false,
+            batch: None,
+            messages: VecDeque::new(),
+            outputs: first,
         }
-        // The driver may have given up waiting.
-        let _ = self.signals.ended.send(ended);
     }
 
-    fn work(&mut self, out: &mut Vec<Output>) -> Ended {
-        let mut messages = VecDeque::new();
-        let mut next_tick = Instant::now();
-        self.carry_out(out)?;
-        loop {
-            self.courier.queue.drain(&mut messages, next_tick);
-            let time = now();
-            while let Some(message) = messages.pop_front() {
-                // The credit is held until the frame is handled: that is what holds a fast peer back.
-                let (input, _credit) = match message {
-                    Message::Stop => return Ok(()),
-                    Message::Input(input) => (Some(input), Credit::default()),
-                    Message::Link(event) => self.translate(event),
-                };
-                if let Some(input) = input {
-                    self.site.step(time, input, out);
-                    self.carry_out(out)?;
-                }
-            }
-            if Instant::now() >= next_tick {
-                self.site.step(now(), Input::Tick, out);
-                self.carry_out(out)?;
-                next_tick = Instant::now() + TICK;
-                if self.leaving && self.site.at_rest() {
-                    self.signals.drained.send_replace(true);
-                }
+    /// Steps the site with all that waits, then with `last`: what was committed while a batch was being synced is in the
+    /// log's buffer before the word that it is durable hands out the next one. Gives the batch that is to be written, if
+    /// there is one. Err: the site has ended.
+    pub fn work(&mut self, queue: &Queue<Message>, last: Option<Input>) -> Result<Option<Batch>, Ended> {
+        self.carry_out().map_err(Err)?;
+        let mut messages = std::mem::take(&mut self.messages);
+        queue.drain(&mut messages);
+        let time = now();
+        for message in messages.drain(..) {
+            // The credit is held until the frame is handled: that is what holds a fast peer back.
+            let (input, _credit) = match message {
+                Message::Stop => return Err(Ok(())),
+                Message::Input(input) => (Some(input), Credit::default()),
+                Message::Link(event) => self.translate(event),
+            };
+            if let Some(input) = input {
+                self.step(time, input).map_err(Err)?;
             }
         }
+        self.messages = messages;
+        if let Some(input) = last {
+            let tick = matches!(input, Input::Tick);
+            self.step(time, input).map_err(Err)?;
+            if tick && self.leaving && self.site.at_rest() {
+                self.signals.drained.send_replace(true);
+            }
+        }
+        Ok(self.batch.take())
+    }
+
+    fn step(&mut self, time: u64, input: Input) -> Result<(), String> {
+        self.site.step(time, input, &mut self.outputs);
+        self.carry_out()
     }
 
     fn translate(&mut self, event: Event) -> (Option<Input>, Credit) {
@@ -116,8 +117,9 @@ impl SiteThread {
         }
     }
 
-    fn carry_out(&mut self, outputs: &mut Vec<Output>) -> Ended {
+    fn carry_out(&mut self) -> Result<(), String> {
         let mut visible = false;
+        let mut outputs = std::mem::take(&mut self.outputs);
         for output in outputs.drain(..) {
             match output {
                 Output::Send { to, frame } => {
@@ -129,13 +131,9 @@ impl SiteThread {
                         tracing::error!(peer = to.0, "a frame was not sent: {e}");
                     }
                 }
-                Output::Write(batch) => {
-                    if self.threads.batches.try_send(batch).is_err() {
-                        return Err("the log thread has ended".into());
-                    }
-                }
+                Output::Write(batch) => self.batch = Some(batch),
                 Output::Upkeep(upkeep) => {
-                    if self.threads.upkeep.try_send(upkeep).is_err() {
+                    if self.senders.upkeep.try_send(upkeep).is_err() {
                         return Err("the thread that keeps the log's files has ended".into());
                     }
                 }
@@ -153,6 +151,7 @@ impl SiteThread {
                 Output::Stop(reason) => return Err(reason),
             }
         }
+        self.outputs = outputs;
         self.show(&mut visible);
         Ok(())
     }
