@@ -34,6 +34,8 @@ pub(super) struct Stepper {
     pub leaving: bool,
     /// A batch that the site has handed out; at most one is under way.
     batch: Option<Batch>,
+    /// The last answers went to several sessions at once: they commit faster than the disk syncs.
+    pub crowded: bool,
     /// Kept for their capacity.
     messages: VecDeque<Message>,
     outputs: Vec<Output>,
@@ -56,6 +58,7 @@ impl Stepper {
             links: BTreeMap::new(),
             leaving: false,
             batch: None,
+            crowded: false,
             messages: VecDeque::new(),
             outputs: first,
         }
@@ -119,6 +122,7 @@ impl Stepper {
 
     fn carry_out(&mut self) -> Result<(), String> {
         let mut visible = false;
+        let mut answers = 0;
         let mut outputs = std::mem::take(&mut self.outputs);
         for output in outputs.drain(..) {
             match output {
@@ -139,6 +143,7 @@ impl Stepper {
                 }
                 Output::Reply(reply, outcome) => {
                     self.show(&mut visible);
+                    answers += 1;
                     reply.send(outcome);
                 }
                 Output::Minted(reply, outcome) => reply.send(outcome),
@@ -150,6 +155,9 @@ impl Stepper {
                 }
                 Output::Stop(reason) => return Err(reason),
             }
+        }
+        if answers > 0 {
+            self.crowded = answers > 1;
         }
         self.outputs = outputs;
         self.show(&mut visible);

@@ -11,7 +11,8 @@
 //! A commit that crosses threads pays for each wake of a sleeping core, as much as half an fdatasync. So a lonely session
 //! does everything itself, as a PostgreSQL backend does: it steps the site, writes its batch, steps again, and finds its
 //! answer there. When others commit meanwhile, the next batch is theirs, and goes to the log thread, which keeps
-//! the turn going without a single wake for as long as there is something to write (group commit).
+//! the turn going without a single wake for as long as there is something to write (group commit). In a crowd (the last
+//! batch answered several sessions) it gets the first batch too: a tokio worker that waits for a disk serves nobody.
 //!
 //! Invariants:
 //! 1. The site is stepped by one thread at a time, and messages are taken from the queue only by the one that steps: they
@@ -73,7 +74,10 @@ impl Turns {
     pub fn deliver(&self, message: Message) -> Result<(), Refused<Message>> {
         self.queue.offer_quietly(message)?;
         let Some(mut slot) = self.stepper.try_lock() else { return Ok(()) };
-        let batch = self.turn(&mut slot, None);
+        let mut batch = self.turn(&mut slot, None);
+        if slot.as_ref().is_some_and(|stepper| stepper.crowded) {
+            self.hand_over(&mut slot, batch.take());
+        }
         drop(slot);
         if let Some(batch) = batch {
             match write(&*self.disk, batch) {

@@ -15,7 +15,7 @@ const OWN: i32 = 100;
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// A statement to repeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[allow(missing_docs)]
 pub enum Work {
     Select1,

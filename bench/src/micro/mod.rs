@@ -52,6 +52,9 @@ pub struct MicroArgs {
     /// At so many clients
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
     clients: Vec<usize>,
+    /// Only these statements
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = Work::ALL)]
+    only: Vec<Work>,
     /// PostgreSQL's programs; else the newest under /usr/lib/postgresql, or those in PATH
     #[arg(long, value_name = "DIR")]
     postgres: Option<PathBuf>,
@@ -78,7 +81,7 @@ struct Results {
 pub async fn run(args: &MicroArgs) -> Result<(), Error> {
     let scratch = Scratch::new(args.folder.as_deref())?;
     let mut bar = Bar::new("measuring");
-    let rows = Work::ALL.len() * args.clients.len();
+    let rows = args.only.len() * args.clients.len();
     let steps = (rows * if args.no_postgres { 1 } else { 2 } + args.clients.len() + 2) as f64;
     let mut done = 0.0;
     let mut step = |note: &str| {
@@ -179,7 +182,7 @@ async fn measure(
     drive::prepare(target, args.clients.iter().copied().max().unwrap_or(1)).await?;
     let mut cells = Vec::new();
     for clients in &args.clients {
-        for work in Work::ALL {
+        for &work in &args.only {
             step(&format!("{name}: {}, {clients} clients", work.name()));
             cells.push(drive::measure(target, work, *clients, time).await?);
         }
@@ -205,7 +208,7 @@ fn print(results: &Results, args: &MicroArgs, bytes: usize) {
         "p99",
     ]);
     for clients in &args.clients {
-        for work in Work::ALL {
+        for &work in &args.only {
             let mut row = vec![work.name().to_owned(), clients.to_string()];
             for cells in [&results.gemini, &results.postgres] {
                 match find(cells, work, *clients) {
