@@ -25,6 +25,8 @@ enum Command {
     Tpcw(TpcwArgs),
     /// One statement at a time, beside one fdatasync, the bare log, and PostgreSQL in the same folder and run
     Micro(micro::MicroArgs),
+    /// Three sites near to each other and far apart: what distance costs blue and red commits
+    Distance(micro::DistanceArgs),
 }
 
 #[derive(Debug, Args)]
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Tpcw(args) => runtime.block_on(tpcw(&args)),
         Command::Micro(args) => runtime.block_on(micro::run(&args)).map(|()| true),
+        Command::Distance(args) => runtime.block_on(micro::distance(&args)).map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -14,6 +14,7 @@
 //!
 //! A machine that others use gives no figures worth keeping: the bare syncs before and after say whether it was quiet.
 
+mod distance;
 mod drive;
 #[path = "../../../engine/examples/log_rate/measure.rs"]
 #[allow(dead_code, missing_docs)]
@@ -31,6 +32,7 @@ use crate::histogram::millis;
 use crate::progress::Bar;
 use crate::table::{Table, thousands};
 use crate::tpcw::Target;
+pub use distance::{DistanceArgs, run as distance};
 use drive::{Cell, Work};
 use servers::{Gemini, Postgres};
 
@@ -163,9 +165,9 @@ async fn measure_gemini(
         let target = Target::parse(url)?;
         return Ok((measure(&target, "gemini", args, time, step).await?, None));
     }
-    let site = Gemini::start(folder, args.gemini.as_deref()).await?;
-    let cells = measure(&site.target, "gemini", args, time, step).await?;
-    let data = site.data.clone();
+    let site = Gemini::alone(folder, args.gemini.as_deref()).await?;
+    let cells = measure(&site.targets[0], "gemini", args, time, step).await?;
+    let data = site.data("solo");
     drop(site);
     let log = disk(&data, "log")?;
     let report = gemini_engine::log::inspect::verify(&log).map_err(failed("the site's log"))?;

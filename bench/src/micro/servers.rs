@@ -69,39 +69,108 @@ fn end(child: &mut Child, signal: &str) {
     let _ = child.wait();
 }
 
-/// One Gemini site.
+/// Gemini sites, each a process, over emulated links if there are several.
 pub struct Gemini {
-    pub target: Target,
-    /// Its data folder.
-    pub data: PathBuf,
-    child: Child,
+    /// One per site, in order; the first one's site leads the red order.
+    pub targets: Vec<Target>,
+    home: PathBuf,
+    /// The relay, if there is one, and the sites.
+    children: Vec<Child>,
 }
 
 impl Gemini {
-    pub async fn start(folder: &Path, program: Option<&Path>) -> Result<Gemini, Error> {
+    /// One site.
+    pub async fn alone(folder: &Path, program: Option<&Path>) -> Result<Gemini, Error> {
+        Gemini::start(&folder.join("gemini"), program, &["solo"], 0).await
+    }
+
+    /// Sites of these names in a new folder, every two of them `round_trip` ms apart.
+    pub async fn start(
+        home: &Path,
+        program: Option<&Path>,
+        names: &[&str],
+        round_trip: u64,
+    ) -> Result<Gemini, Error> {
         let program = match program {
             Some(program) => program.to_owned(),
             None => beside()?,
         };
-        let home = folder.join("gemini");
-        complete(Command::new(&program).arg("init").arg(&home).args(["--sites", "solo"]))?;
+        complete(Command::new(&program).arg("init").arg(home).args(["--sites", &names.join(",")]))?;
         let config = home.join("sites.toml");
-        let port = choose_ports(&config)?;
-        let log = folder.join("gemini.log");
-        let mut command = Command::new(&program);
-        command.args(["start", "--site", "solo", "--config"]).arg(&config);
-        let child = spawn(&mut command, &log)?;
-        let target = Target::at("gemini", "127.0.0.1", port);
-        let mut site = Gemini { target, data: home.join("data").join("solo"), child };
-        answers(&site.target, &mut site.child, &log).await?;
-        Ok(site)
+        let failed = |e| Error::Failed(format!("cannot change {}: {e}", config.display()));
+        let text = fs::read_to_string(&config).map_err(failed)?;
+        let (text, ports) = place(text, names, round_trip)?;
+        fs::write(&config, text).map_err(failed)?;
+
+        let mut sites = Gemini { targets: Vec::new(), home: home.to_owned(), children: Vec::new() };
+        if names.len() > 1 {
+            let mut relay = Command::new(&program);
+            relay.args(["relay", "--config"]).arg(&config);
+            sites.children.push(spawn(&mut relay, &home.join("relay.log"))?);
+        }
+        for (name, port) in names.iter().zip(ports) {
+            let log = home.join(format!("{name}.log"));
+            let mut command = Command::new(&program);
+            command.args(["start", "--site", name, "--config"]).arg(&config);
+            let mut child = spawn(&mut command, &log)?;
+            let target = Target::at(name, "127.0.0.1", port);
+            let answered = answers(&target, &mut child, &log).await;
+            sites.children.push(child);
+            sites.targets.push(target);
+            answered?;
+        }
+        Ok(sites)
+    }
+
+    /// A site's data folder.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.home.join("data").join(name)
     }
 }
 
 impl Drop for Gemini {
     fn drop(&mut self) {
-        end(&mut self.child, "-TERM");
+        // The sites before the relay between them.
+        for child in self.children.iter_mut().rev() {
+            end(child, "-TERM");
+        }
     }
+}
+
+/// A sites.toml with free ports, whose own may be taken, and with a relay's port between every two sites; the SQL ports.
+fn place(text: String, names: &[&str], round_trip: u64) -> Result<(String, Vec<u16>), Error> {
+    let mut text = text;
+    let mut ports = Vec::new();
+    for (i, _) in names.iter().enumerate() {
+        for (key, base) in [("sql", 5441), ("peer", 7441), ("http", 8441)] {
+            let port = free_port()?;
+            let given = format!("{key} = \"127.0.0.1:{}\"", base + i);
+            text = text.replace(&given, &format!("{key} = \"127.0.0.1:{port}\""));
+            if key == "sql" {
+                ports.push(port);
+            }
+        }
+    }
+    // The links come last, and are written anew.
+    if let Some(links) = text.find("\n[links]") {
+        text.truncate(links);
+    }
+    let mut links = String::from("\n[links]\n");
+    for (i, a) in names.iter().enumerate() {
+        for b in &names[i + 1..] {
+            let port = free_port()?;
+            for (here, there) in [(a, b), (b, a)] {
+                let table = format!("[site.{here}]\n");
+                let via = format!("{table}via.{there} = \"127.0.0.1:{port}\"\n");
+                text = text.replace(&table, &via);
+            }
+            links.push_str(&format!("{a}.{b} = {round_trip}\n"));
+        }
+    }
+    if names.len() > 1 {
+        text.push_str(&links);
+    }
+    Ok((text, ports))
 }
 
 /// The program next to this one.
@@ -116,22 +185,6 @@ fn beside() -> Result<PathBuf, Error> {
     Err(Error::Failed(format!(
         "there is no {program}: build it (cargo build --release), or name it with --gemini"
     )))
-}
-
-/// Puts free ports into a sites.toml, whose own may be taken; the SQL port.
-fn choose_ports(config: &Path) -> Result<u16, Error> {
-    let failed = |e| Error::Failed(format!("cannot change {}: {e}", config.display()));
-    let mut text = fs::read_to_string(config).map_err(failed)?;
-    let mut sql = 0;
-    for (key, given) in [("sql", "127.0.0.1:5441"), ("peer", "127.0.0.1:7441"), ("http", "127.0.0.1:8441")] {
-        let port = free_port()?;
-        text = text.replace(&format!("{key} = \"{given}\""), &format!("{key} = \"127.0.0.1:{port}\""));
-        if key == "sql" {
-            sql = port;
-        }
-    }
-    fs::write(config, text).map_err(failed)?;
-    Ok(sql)
 }
 
 /// A PostgreSQL with its defaults, fsync on.
