@@ -273,6 +273,10 @@ impl Replica {
                 self.sequencer.answered(now, from, proposal, &mut events);
                 Ok(())
             }
+            PeerMessage::Stored(word) => {
+                self.sequencer.stored(now, from, word, &mut events);
+                Ok(())
+            }
             PeerMessage::Hello(_) | PeerMessage::Relay(_) | PeerMessage::Heartbeat(_) => {
                 Err("a message that belongs on a direct link".into())
             }

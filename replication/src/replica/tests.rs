@@ -86,7 +86,7 @@ fn strangers_are_turned_away() {
     type Change = fn(&mut Hello);
     let cases: [(&str, Change); 6] = [
         ("cluster", |h| h.cluster = 78),
-        ("protocol", |h| h.protocol = 2),
+        ("protocol", |h| h.protocol += 1),
         ("site", |h| h.site = SiteId(2)),
         ("data directory", |h| h.incarnation = 5),
         ("clock", |h| h.clock.hlc.micros += 10_000_000),

@@ -28,7 +28,7 @@ use super::Node;
 use crate::wire::{Blob, LogEntry, RaftMessage, Rejected};
 
 /// Terms and indexes from here on are refused.
-const MAX: u64 = 1 << 60;
+pub const MAX: u64 = 1 << 60;
 
 /// Marks the campaign of a leader's chosen successor.
 const TRANSFER: &[u8] = b"CampaignTransfer";

@@ -30,11 +30,12 @@
 //!   O: Persist Open(id) … durable ── Propose ──► L
 //!   L: proposes at once; Persist Entries; Send Append ──► F, O        (before its own fsync)
 //!   F: Persist Entries … durable ── AppendReply ──► L
-//!   L: (own fsync done) commit: Committed r; Append with the new commit at once ──► F, O
-//!   O: Committed r
+//!   L: (own fsync done) Stored ──► O, F;  commit: Committed r; Append with the new commit at once ──► F, O
+//!   F:                  Stored ──► O
+//!   O: Committed r, when words or the leader's commit have made it so
 //! ```
 //!
-//! One round trip from O to L and one from L to the nearest quorum; no tick is waited for anywhere.
+//! With three sites one round trip from O to L (`words`); no tick is waited for anywhere.
 //!
 //! # What it does not do
 //! It does not decide verdicts (a pure function of the order, elsewhere), does not change its members, and
@@ -48,6 +49,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -67,6 +69,7 @@ pub use records::SequencerRecovery;
 #[cfg(test)]
 pub use records::{describe, entries_written};
 use storage::{Body, Hard, Storage, body};
+use words::Words;
 
 type Node = RawNode<Storage>;
 
@@ -155,6 +158,7 @@ pub struct Sequencer {
     held: Frontier,
     park: Park,
     proposals: Proposals,
+    words: Words,
     reachable: BTreeSet<SiteId>,
     releases: VecDeque<Release>,
     /// Records output so far, and how many of them are on disk.
@@ -231,6 +235,7 @@ impl Sequencer {
             held: Frontier::default(),
             park: Park::default(),
             proposals: Proposals::recovered(open),
+            words: Words::default(),
             reachable: BTreeSet::new(),
             releases: VecDeque::new(),
             appended: 0,
@@ -404,7 +409,7 @@ impl Sequencer {
 
     /// Carries out what raft says, until it has nothing more to say.
     fn drive(&mut self, now: u64, out: &mut Vec<Event>) {
-        while self.node.has_ready() {
+        while self.node.has_ready() || self.learn() {
             let mut ready = self.node.ready();
             for message in ready.take_messages() {
                 self.emit(message, out);
@@ -438,6 +443,7 @@ impl Sequencer {
             for message in release.messages {
                 self.emit(message, out);
             }
+            self.tell_led(out);
         }
     }
 
@@ -445,6 +451,9 @@ impl Sequencer {
         let Some((to, message)) = from_raft(message) else { return };
         if let RaftMessage::Vote { pre: false, term, .. } = message {
             self.asked = term;
+        }
+        if let RaftMessage::AppendReply { term, index, rejected: None, .. } = message {
+            self.tell_stored(to, term, index, out);
         }
         out.push(Event::Out(Output::Send { to, message: PeerMessage::Sequencer(message) }));
     }

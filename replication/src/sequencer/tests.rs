@@ -7,7 +7,7 @@ use gemini_shadow_ops::{Entry, EntryId, Frontier, ShadowTransaction, SiteId};
 
 use super::*;
 use crate::script::Script;
-use crate::wire::{Acks, Propose, Rejected};
+use crate::wire::{Acks, Propose, Rejected, Stored};
 
 #[test]
 fn a_red_commit() {
@@ -129,7 +129,7 @@ fn a_site_cut_off_fails_at_once_with_the_cause() {
 }
 
 /// A sequencer that leads alone in a cluster of three, for messages by hand.
-fn bench(me: u16) -> Sequencer {
+pub(super) fn bench(me: u16) -> Sequencer {
     let seats = Seats { me: SiteId(me), members: (0..3).map(SiteId).collect(), preferred: None, start: 1 };
     Sequencer::new(0, seats, Timing::default(), SequencerRecovery::default(), 0)
         .expect("nothing to contradict")
@@ -148,7 +148,7 @@ fn body(counter: u64, deps: Frontier) -> Blob {
     Blob(Bytes::from(postcard::to_allocvec(&entry).expect("fits")))
 }
 
-fn log_entry(term: u64) -> LogEntry {
+pub(super) fn log_entry(term: u64) -> LogEntry {
     LogEntry { term, body: body(term, Frontier::default()) }
 }
 
@@ -258,7 +258,7 @@ fn a_peer_may_say_anything() {
         s.reach(0, (0..3).map(SiteId).filter(|p| *p != me).collect(), &[], &mut out);
         for _ in 0..400 {
             let from = SiteId(random.below(4) as u16);
-            match random.below(8) {
+            match random.below(9) {
                 0 => {
                     now += 50_000 + random.below(400_000);
                     s.tick(now, &mut out);
@@ -275,6 +275,11 @@ fn a_peer_may_say_anything() {
                     s.proposed(now, from, Propose { entry }.entry, &mut out);
                 }
                 4 => _ = s.compact(&Acks { ordered: random.below(4), ..Acks::default() }, s.handed),
+                5 => {
+                    let (term, index) =
+                        (random.near(s.node.raft.term), random.near(s.node.raft.raft_log.last_index()));
+                    s.stored(now, from, Stored { term, index, configuration: 0 }, &mut out);
+                }
                 _ => s.receive(now, from, anything(&mut random, &s), &mut out),
             }
             if s.wants_bodies() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gemini_shadow_ops::{Entry, EntryId, SiteId};
 
 use super::site::Site;
-use crate::wire::{Acks, PeerMessage, RaftMessage};
+use crate::wire::{Acks, PeerMessage, RaftMessage, Stored};
 
 #[derive(Debug, Default)]
 pub struct Checks {
@@ -123,7 +123,8 @@ impl Checks {
                 let message = PeerMessage::relayed(relay.kind, &relay.body.0).expect("our own");
                 self.said(site, &message);
             }
-            PeerMessage::Sequencer(RaftMessage::AppendReply { term, index, rejected: None, .. }) => {
+            PeerMessage::Sequencer(RaftMessage::AppendReply { term, index, rejected: None, .. })
+            | PeerMessage::Stored(Stored { term, index, .. }) => {
                 let (last, known, _) = site.disk.on_disk();
                 assert!(
                     *index <= last && *term <= known,

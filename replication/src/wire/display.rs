@@ -32,6 +32,7 @@ impl fmt::Display for PeerMessage {
                 Err(error) => write!(f, "Relay {}→{} hop {} [{error}]", m.from, m.to, m.hops),
             },
             PeerMessage::Heartbeat(m) => m.fmt(f),
+            PeerMessage::Stored(m) => write!(f, "Stored t{} has {}", m.term, m.index),
         }
     }
 }

@@ -93,7 +93,8 @@ mod kind {
     pub const PROPOSAL: u8 = 8;
     pub const RELAY: u8 = 9;
     pub const HEARTBEAT: u8 = 10;
-    pub const LAST: u8 = HEARTBEAT;
+    pub const STORED: u8 = 11;
+    pub const LAST: u8 = STORED;
 }
 
 impl PeerMessage {
@@ -110,6 +111,7 @@ impl PeerMessage {
             PeerMessage::Proposal(_) => kind::PROPOSAL,
             PeerMessage::Relay(_) => kind::RELAY,
             PeerMessage::Heartbeat(_) => kind::HEARTBEAT,
+            PeerMessage::Stored(_) => kind::STORED,
         }
     }
 
@@ -166,6 +168,7 @@ impl PeerMessage {
             PeerMessage::Proposal(m) => write(kind, m, into),
             PeerMessage::Relay(m) => write(kind, m, into),
             PeerMessage::Heartbeat(m) => write(kind, m, into),
+            PeerMessage::Stored(m) => write(kind, m, into),
         }
     }
 
@@ -189,6 +192,7 @@ impl PeerMessage {
             kind::PROPOSAL => PeerMessage::Proposal(read(kind, body)?),
             kind::RELAY => PeerMessage::Relay(read(kind, body)?),
             kind::HEARTBEAT => PeerMessage::Heartbeat(read(kind, body)?),
+            kind::STORED => PeerMessage::Stored(read(kind, body)?),
             other => return Err(WireError::Kind(other)),
         })
     }

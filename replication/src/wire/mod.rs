@@ -34,7 +34,7 @@ pub(crate) use display::Short;
 pub use frame::{Blob, HEADER, Header, MAX_FRAME, MAX_TRANSACTION, WireError};
 
 /// The version of everything in this module. Peers of another version are refused at the first frame.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// How often a message may change hands before it is dropped; also the longest route.
 pub const MAX_HOPS: u8 = 4;
@@ -62,6 +62,8 @@ pub enum PeerMessage {
     Relay(Relay),
     /// Sent on every direct link several times a second.
     Heartbeat(Heartbeat),
+    /// What a voter has stored of the sequencer's log, for everybody.
+    Stored(Stored),
 }
 
 /// The first message in each direction on a new link.
@@ -240,6 +242,17 @@ pub struct LogEntry {
     pub term: u64,
     /// postcard of [`Entry`]; empty for a new leader's own first entry, which has no red index.
     pub body: Blob,
+}
+
+/// A voter's word, after its fsync: its log up to `index` is that of the leader of `term`, and on its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// The voter's term.
+    pub term: u64,
+    /// As an acknowledged append's.
+    pub index: u64,
+    /// Which members there were: words count among sites that agree on it.
+    pub configuration: u64,
 }
 
 /// An entry on its way to the leader.
