@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod cluster;
+pub mod history;
 pub mod random;
 pub mod simulate;
 pub mod world;
