@@ -26,7 +26,7 @@ pub struct Report<T = Told> {
 const CONVERGE: u64 = 60_000_000;
 
 /// Who works at the sites, and what they promise.
-trait Work {
+pub(crate) trait Work {
     /// Prepares the tables from one site.
     fn set_up(&self, world: &mut World, node: usize) -> Task;
     /// One more client of a site.
@@ -53,7 +53,7 @@ pub fn run_shop(seed: u64) -> Report<Books> {
     report(&world, std::mem::take(&mut *books.lock()))
 }
 
-fn report<T>(world: &World, told: T) -> Report<T> {
+pub(crate) fn report<T>(world: &World, told: T) -> Report<T> {
     Report {
         seed: world.options().seed,
         steps: world.steps,
@@ -63,7 +63,7 @@ fn report<T>(world: &World, told: T) -> Report<T> {
     }
 }
 
-fn simulate(mut world: World, work: &dyn Work, test: &str) -> World {
+pub(crate) fn simulate(mut world: World, work: &dyn Work, test: &str) -> World {
     let result = catch_unwind(AssertUnwindSafe(|| troubled_times(&mut world, work)));
     if let Err(panic) = result {
         let seed = world.options().seed;

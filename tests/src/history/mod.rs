@@ -45,7 +45,9 @@ mod graph;
 pub mod judge;
 pub mod notation;
 mod record;
+pub mod simulated;
 mod versions;
+pub mod workload;
 
 use std::fmt;
 
