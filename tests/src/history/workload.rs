@@ -127,7 +127,7 @@ impl Trouble {
     /// What became of a transaction whose last statement, or COMMIT, ended so.
     fn outcome(&self) -> Outcome {
         match self.0.as_deref() {
-            None | Some("40003") => Outcome::Unknown,
+            None | Some("40003" | "08007" | "57P01") => Outcome::Unknown,
             Some(_) => Outcome::Failed,
         }
     }

@@ -8,6 +8,7 @@ mod alone;
 mod bad_data;
 mod bad_input;
 mod faults;
+mod histories;
 mod shop;
 
 use gemini_tests::cluster::{Client, Cluster};
