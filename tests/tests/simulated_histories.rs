@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gemini_tests::history::workload::{Counts, PROMISES};
-use gemini_tests::history::{Class, Model, judge, simulated};
+use gemini_tests::history::{Class, Model, judge};
+use gemini_tests::world::histories;
 
 /// Seeds that run with every test run: each promise several times, with different neighbours.
 const FIXED: std::ops::Range<u64> = 0..12;
@@ -20,7 +21,7 @@ fn fixed_seeds_keep_what_clients_are_promised() {
     let mut found: BTreeMap<&str, BTreeSet<Class>> = BTreeMap::new();
     let mut acknowledged: BTreeMap<&str, usize> = BTreeMap::new();
     for seed in FIXED.chain(FOUND.iter().copied()) {
-        let report = simulated::run(seed);
+        let report = histories::run(seed);
         for workload in &report.told {
             let name = workload.promise.name;
             let verdict = workload.judge(&repeat_with(seed));
@@ -42,7 +43,7 @@ fn fixed_seeds_keep_what_clients_are_promised() {
 #[test]
 fn a_local_read_may_be_stale() {
     // The second promise of seed 0 is "serializable": without the order of real time.
-    let report = simulated::run(0);
+    let report = histories::run(0);
     let history = report.told[1].history();
     assert_eq!(report.told[1].promise.name, "serializable");
     assert!(judge(&history, Model::SERIALIZABLE).holds());
@@ -51,8 +52,8 @@ fn a_local_read_may_be_stale() {
 
 #[test]
 fn two_runs_of_a_seed_tell_clients_the_same() {
-    let histories = || simulated::run(4).told.iter().map(|w| w.history().to_string()).collect::<Vec<_>>();
-    assert_eq!(histories(), histories());
+    let told = || histories::run(4).told.iter().map(|w| w.history().to_string()).collect::<Vec<_>>();
+    assert_eq!(told(), told());
 }
 
 /// Repeats `SEED`, or searches `SEEDS` seeds from there.
@@ -61,7 +62,7 @@ fn repeat() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let Some(seed) = number("SEED") else { return };
     for seed in seed..seed + number("SEEDS").unwrap_or(1) {
-        for workload in &simulated::run(seed).told {
+        for workload in &histories::run(seed).told {
             let verdict = workload.judge(&repeat_with(seed));
             let counts = Counts::of(&workload.history());
             println!(

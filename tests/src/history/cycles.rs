@@ -12,7 +12,8 @@
 //! | write skew | two rw between two transactions | the edges of two |
 //! | G2 | any other, also with inferred edges | components over everything |
 //!
-//! Each of these tests is exact; only which cycle stands for its class, the shortest of the first few, is a matter of taste.
+//! Whenever there is a cycle at all, something is found: the shortest one has no rw, or one, or several apart, or two that
+//! are next to each other. Which cycle stands for its class, the shortest of the first few, is a matter of taste.
 //!
 //! An lww register's versions are ordered by stamps (*arbitration*), which says nothing of what is visible: such
 //! edges count in G0 and G1c only.

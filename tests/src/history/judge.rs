@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::classes::{Anomaly, Class, Layer};
-use super::versions::{Inference, Versions};
-use super::{History, cycles};
+use super::versions::Versions;
+use super::{History, Inference, cycles};
 
 /// A promise about histories.
 #[derive(Clone, Copy, Debug)]

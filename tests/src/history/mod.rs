@@ -23,7 +23,7 @@
 //! A list needs an order, and order is what red is for: there is no blue list. What blue promises (whole transactions, in
 //! causal order, none seen before what it depends on) is told by sets in full: the judge of grow-only sets is complete for
 //! causal consistency. Registers hide what was overwritten; the order of their versions is inferred as far as it
-//! follows from what was seen ([`versions`]), so a register's verdict is sound and not complete.
+//! follows from what was seen (`versions.rs`), so a register's verdict is sound and not complete.
 //!
 //! **Edges.** *ww*: its write comes right after the other's in the order of versions. *wr*: it saw the other's write.
 //! *rw*: it did not see the other's write. *so*: it is later in the same session. *rt*: it began after the
@@ -45,7 +45,6 @@ mod graph;
 pub mod judge;
 pub mod notation;
 mod record;
-pub mod simulated;
 mod versions;
 pub mod workload;
 
@@ -54,6 +53,7 @@ use std::fmt;
 pub use classes::{Anomaly, Class};
 pub use judge::{Model, Verdict, judge};
 pub use record::Recorder;
+pub use versions::Inference;
 
 /// What kind of object a key names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -207,7 +207,7 @@ impl Workload {
     fn key(&self, random: &mut Random) -> Key {
         let promise =
             PROMISES.iter().position(|promise| promise.name == self.promise.name).unwrap_or_default();
-        let turn = self.values.load(Ordering::Relaxed) as u64 / 10;
+        let turn = self.values.load(Ordering::Relaxed) as u64 / 30;
         let id = 1_000_000 * (promise as u64 + 1) + turn + random.below(4);
         Key { kind: self.promise.kinds[random.below(self.promise.kinds.len() as u64) as usize], id }
     }

@@ -19,6 +19,7 @@
 //! scheduling within a process.
 
 pub mod effects;
+pub mod histories;
 pub mod network;
 pub mod node;
 mod run;

@@ -10,10 +10,10 @@ use gemini_shadow_ops::Value;
 use gemini_sql::session::{Collected, Session, Shared};
 use parking_lot::Mutex;
 
-use super::workload::{Connection, PROMISES, READY, TABLES, Trouble, Worker, Workload};
+use super::time::Time;
+use super::{Options, Task, World};
+use crate::history::workload::{Connection, PROMISES, READY, TABLES, Trouble, Worker, Workload};
 use crate::simulate::{Report, Work, report, simulate};
-use crate::world::time::Time;
-use crate::world::{Options, Task, World};
 
 /// Which promise each of a site's three clients works for: 0 or 1.
 const SLOTS: [usize; 3] = [0, 0, 1];
