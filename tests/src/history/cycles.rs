@@ -144,7 +144,7 @@ impl<'a> Search<'a> {
         // Node 2n: came to n over anything but rw; 2n + 1: over rw, so no rw may follow.
         let next = |state: usize| {
             let edges = self.graph.from(state / 2).filter(|edge| self.sees(&edge.link));
-            let edges = edges.filter(|edge| state % 2 == 0 || !edge.link.is_rw());
+            let edges = edges.filter(|edge| state.is_multiple_of(2) || !edge.link.is_rw());
             edges.map(|edge| 2 * edge.to + usize::from(edge.link.is_rw())).collect()
         };
         let component = components(2 * self.graph.nodes(), next);

@@ -46,6 +46,8 @@ pub struct Promise {
     pub model: Model,
     /// Whether everything is asserted to be blue.
     pub blue: bool,
+    /// Its keys' ids begin here.
+    first_key: u64,
     settings: &'static [&'static str],
     begins: &'static [&'static str],
     kinds: &'static [Kind],
@@ -58,6 +60,7 @@ pub const PROMISES: [Promise; 6] = [
         name: "red",
         model: Model::STRICT_SERIALIZABLE,
         blue: false,
+        first_key: 1_000_000,
         settings: &["SET gemini.color = 'red'"],
         begins: &["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN ISOLATION LEVEL SERIALIZABLE"],
         kinds: &[Kind::List, Kind::List, Kind::Register],
@@ -67,6 +70,7 @@ pub const PROMISES: [Promise; 6] = [
         name: "serializable",
         model: Model::SERIALIZABLE,
         blue: false,
+        first_key: 2_000_000,
         settings: &["SET default_transaction_isolation = 'serializable'"],
         begins: &["BEGIN"],
         kinds: &[Kind::List, Kind::List, Kind::Register],
@@ -76,6 +80,7 @@ pub const PROMISES: [Promise; 6] = [
         name: "snapshot",
         model: Model::SNAPSHOT,
         blue: false,
+        first_key: 3_000_000,
         settings: &["SET default_transaction_isolation = 'repeatable read'"],
         begins: &["BEGIN"],
         kinds: &[Kind::List, Kind::List, Kind::Register],
@@ -85,6 +90,7 @@ pub const PROMISES: [Promise; 6] = [
         name: "committed",
         model: Model::READ_COMMITTED,
         blue: false,
+        first_key: 4_000_000,
         settings: &[],
         begins: &["BEGIN"],
         kinds: &[Kind::List],
@@ -94,6 +100,7 @@ pub const PROMISES: [Promise; 6] = [
         name: "blue",
         model: Model::CAUSAL,
         blue: true,
+        first_key: 5_000_000,
         settings: &["SET gemini.color = 'blue'", "SET default_transaction_isolation = 'repeatable read'"],
         begins: &["BEGIN"],
         kinds: &[Kind::Set, Kind::Set, Kind::Register],
@@ -103,6 +110,7 @@ pub const PROMISES: [Promise; 6] = [
         name: "mixed",
         model: Model::CAUSAL,
         blue: false,
+        first_key: 6_000_000,
         settings: &["SET default_transaction_isolation = 'repeatable read'"],
         begins: &["BEGIN"],
         kinds: &[Kind::List, Kind::Set, Kind::Set, Kind::Register],
@@ -205,10 +213,8 @@ impl Workload {
 
     /// A key of those in use now.
     fn key(&self, random: &mut Random) -> Key {
-        let promise =
-            PROMISES.iter().position(|promise| promise.name == self.promise.name).unwrap_or_default();
         let turn = self.values.load(Ordering::Relaxed) as u64 / 30;
-        let id = 1_000_000 * (promise as u64 + 1) + turn + random.below(4);
+        let id = self.promise.first_key + turn + random.below(4);
         Key { kind: self.promise.kinds[random.below(self.promise.kinds.len() as u64) as usize], id }
     }
 
@@ -299,8 +305,8 @@ impl Workload {
         self.recorder.history()
     }
 
-    /// Judges what was seen: the classes that were found and are allowed. Panics, with `repeat` and the whole
-    /// history, if the promise was broken.
+    /// Judges what was seen. Panics, with the whole history, what is wrong with it, and how to repeat it, if the promise
+    /// was broken.
     pub fn judge(&self, repeat: &str) -> super::Verdict {
         let history = self.history();
         let verdict = super::judge(&history, self.promise.model);
