@@ -3,6 +3,8 @@
 //! Each anomaly has a neighbour that differs in one word or two and is innocent. The databases are those of
 //! `history::executors`.
 
+#![allow(clippy::unwrap_used)] // what is written here by hand can be read
+
 use std::collections::BTreeSet;
 
 use gemini_tests::history::executors::{self, Level};
