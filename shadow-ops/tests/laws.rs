@@ -1,8 +1,7 @@
 //! The laws of rows: the same effects in any order that respects what each had seen give the same rows, byte for byte.
 //!
-//! `exhaustive` runs every history of three transactions over a small set of effects, each having seen every causally closed
-//! part of the earlier ones, under every row rule, with stamps that favour early and late writers, in every delivery order.
-//! `clusters` is a property test: three sites, blue and red effects, deletes, re-inserts, a change of the row rule in between.
+//! `tests/exhaustive` tries every small history. Here are longer ones: `clusters` is a property test of three sites, blue and red
+//! effects, deletes, re-inserts, a change of the row rule in between.
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
@@ -84,137 +83,6 @@ fn above(rows: &Rows, site: u16, lead: u64) -> Stamp {
         .flat_map(|s| &s.incarnations)
         .flat_map(|i| i.stamps.iter().map(|s| s.stamp).chain([i.born]).collect::<Vec<_>>());
     stamp(cells.map(|s| s.hlc.micros).max().unwrap_or(0) + 1 + lead, site)
-}
-
-/// All orders of 0..n in which every effect comes after what it had seen.
-fn orders(effects: &[Effect]) -> Vec<Vec<usize>> {
-    fn grow(effects: &[Effect], so_far: &mut Vec<usize>, found: &mut Vec<Vec<usize>>) {
-        if so_far.len() == effects.len() {
-            found.push(so_far.clone());
-            return;
-        }
-        for next in 0..effects.len() {
-            let ready = |i: &usize| !effects[next].seen.covers(effects[*i].id) || so_far.contains(i);
-            if !so_far.contains(&next)
-                && (0..effects.len()).collect::<Vec<_>>().iter().all(|i| *i == next || ready(i))
-            {
-                so_far.push(next);
-                grow(effects, so_far, found);
-                so_far.pop();
-            }
-        }
-    }
-    let mut found = Vec::new();
-    grow(effects, &mut Vec::new(), &mut found);
-    found
-}
-
-/// The causally closed sets of earlier effects, as bits; each contains the base.
-fn closed(effects: &[Effect]) -> Vec<u32> {
-    let n = effects.len();
-    let all = (0u32..1 << n).filter(|set| set & 1 == 1);
-    all.filter(|set| {
-        (0..n)
-            .filter(|i| set & (1 << i) != 0)
-            .all(|i| (0..n).all(|j| !effects[i].seen.covers(effects[j].id) || set & (1 << j) != 0))
-    })
-    .collect()
-}
-
-fn state_of(table: &Table, effects: &[Effect], set: u32) -> (Rows, Frontier) {
-    let (mut rows, mut seen) = (Rows::new(), Frontier::default());
-    for (i, effect) in effects.iter().enumerate() {
-        if set & (1 << i) != 0 {
-            apply(&mut rows, table, effect);
-            seen.add(effect.id);
-        }
-    }
-    (rows, seen)
-}
-
-struct Exhaustive {
-    table: Table,
-    /// Whether the earlier of concurrent writers gets the greater stamp.
-    early: bool,
-    histories: usize,
-}
-
-impl Exhaustive {
-    fn extend(&mut self, effects: &mut Vec<Effect>, more: usize) {
-        if more == 0 {
-            self.histories += 1;
-            return self.check(effects);
-        }
-        let i = effects.len();
-        for set in closed(effects) {
-            let (rows, seen) = state_of(&self.table, effects, set);
-            for action in 0..ACTIONS {
-                for key in [1, 2] {
-                    // The second key takes part by inserts and deletes only: rows are independent otherwise.
-                    if key == 2 && !matches!(action, 0 | 7) {
-                        continue;
-                    }
-                    let n = [7, -3, 5, 2][i % 4];
-                    let Some(op) = generate(&self.table, &rows, action, key, n) else { continue };
-                    let site = SiteId(i as u16 + 1);
-                    let lead = if self.early { 10 - i as u64 } else { 0 };
-                    effects.push(Effect {
-                        id: TxnId::Blue(Dot { site, n: 1 }),
-                        stamp: above(&rows, site.0, lead),
-                        seen: seen.clone(),
-                        version: 1,
-                        op: Some(op),
-                    });
-                    self.extend(effects, more - 1);
-                    effects.pop();
-                }
-            }
-        }
-    }
-
-    fn check(&self, effects: &[Effect]) {
-        let mut first: Option<Rows> = None;
-        for order in orders(effects) {
-            let mut rows = Rows::new();
-            for i in &order {
-                apply(&mut rows, &self.table, &effects[*i]);
-            }
-            let first = first.get_or_insert_with(|| rows.clone());
-            assert_eq!(&rows, first, "order {order:?} of {effects:#?}");
-        }
-        self.rules(effects, &first.unwrap_or_default());
-    }
-
-    /// What the row rules promise, said without incarnations: a row stays while an insert of it, or under ADD WINS any write of
-    /// it, was seen by no delete of it.
-    fn rules(&self, effects: &[Effect], rows: &Rows) {
-        for (key, state) in rows {
-            let of_row = || effects.iter().filter(|e| e.op.as_ref().and_then(|op| op.key()) == Some(key));
-            let unseen =
-                |id: TxnId| of_row().all(|e| !matches!(e.op, Some(Op::Delete { .. })) || !e.seen.covers(id));
-            let survives = of_row().any(|e| match &e.op {
-                Some(Op::Insert { .. }) => unseen(e.id),
-                Some(Op::Update { .. }) => self.table.rows == RowRule::AddWins && unseen(e.id),
-                _ => false,
-            });
-            assert_eq!(state.is_live(&self.table), survives, "{:?} {effects:#?}", self.table.rows);
-        }
-    }
-}
-
-#[test]
-fn exhaustive() {
-    for rows in [RowRule::AddWins, RowRule::RemoveWins] {
-        for early in [false, true] {
-            let mut all = Exhaustive { table: merging(rows), early, histories: 0 };
-            let op = generate(&all.table, &Rows::new(), 0, 1, 4);
-            let id = TxnId::Blue(Dot { site: SiteId(1), n: 1 });
-            let seen = Frontier::default();
-            let mut effects = vec![Effect { id, stamp: stamp(1, 1), seen, version: 1, op }];
-            all.extend(&mut effects, 3);
-            assert!(all.histories > 2_000, "{} histories", all.histories);
-        }
-    }
 }
 
 /// Two inserts of one key merge; deltas sum, max and min by value, lww and groups by stamp.

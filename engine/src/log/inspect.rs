@@ -9,7 +9,7 @@ use super::error::LogResult;
 use super::frame::{FRAME_HEADER, FrameKind, SEGMENT_HEADER, segment_epoch, segment_name};
 use super::open::{SegmentFile, Torn, Window, survey, walk};
 use super::reader::undecodable;
-use super::record::{CodecError, Record};
+use super::record::{CodecError, Kind, Record};
 use crate::Lsn;
 use crate::disk::Disk;
 
@@ -58,11 +58,24 @@ pub fn verify(disk: &dyn Disk) -> LogResult<Report> {
     Ok(report)
 }
 
-fn codec(kind: super::Kind, e: CodecError) -> String {
+fn codec(kind: Kind, e: CodecError) -> String {
     match e {
         CodecError::Bad(why) => undecodable(kind, &why),
         CodecError::TooLarge => "the record is too large".to_string(),
     }
+}
+
+/// The record that a frame of this kind has in its body, or why it has none. The frame's checksum has been seen to by whoever
+/// cut the body out of it; a body may still be of another version, or made to deceive.
+pub fn record(kind: Kind, body: &[u8]) -> Result<Record, String> {
+    Record::decode(kind, body).map_err(|e| codec(kind, e))
+}
+
+/// A record's body: what [`record`] reads.
+pub fn body(record: &Record) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    record.encode(&mut body).map_err(|e| codec(record.kind(), e))?;
+    Ok(body)
 }
 
 /// Writes the records of one segment in readable form, one a line, with their positions. Shows as much as it can:

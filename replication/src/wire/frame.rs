@@ -77,6 +77,16 @@ impl Header {
     }
 }
 
+/// Fills in the header of a frame whose body is there.
+fn seal(frame: &mut [u8], kind: u8) {
+    let length = frame.len() - HEADER;
+    let crc = checksum(kind, &frame[HEADER..]);
+    frame[0] = FORMAT;
+    frame[1..5].copy_from_slice(&(length as u32).to_le_bytes());
+    frame[5..9].copy_from_slice(&crc.to_le_bytes());
+    frame[9] = kind;
+}
+
 fn checksum(kind: u8, body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&[kind]), body)
 }
@@ -122,12 +132,16 @@ impl PeerMessage {
         if length > MAX_FRAME {
             return Err(WireError::TooLong(length));
         }
-        let crc = checksum(self.kind(), &frame[HEADER..]);
-        frame[0] = FORMAT;
-        frame[1..5].copy_from_slice(&(length as u32).to_le_bytes());
-        frame[5..9].copy_from_slice(&crc.to_le_bytes());
-        frame[9] = self.kind();
+        seal(&mut frame, self.kind());
         Ok(frame)
+    }
+
+    /// A frame around any body of at most [`MAX_FRAME`] bytes, be it a message or not: what a peer that errs or lies could send.
+    pub fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; HEADER];
+        frame.extend_from_slice(body);
+        seal(&mut frame, kind);
+        frame
     }
 
     /// The body alone, as a relay carries it.

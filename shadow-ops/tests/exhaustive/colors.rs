@@ -44,6 +44,7 @@ type Breach = String;
 pub fn breach(case: &Case, forced: Option<usize>, depth: usize, counts: &mut Counts) -> Option<Breach> {
     let mut walk = Walk { case, forced, counts: std::mem::take(counts) };
     let mut history = History::new(&case.schema, base(case));
+    assert_eq!(broken(&case.schema, history.state(0)), None, "the base of {}", case.name);
     let found = walk.extend(&mut history, &Window::new(16), forced.is_none(), depth);
     *counts = walk.counts;
     found
@@ -62,8 +63,14 @@ fn base(case: &Case) -> Vec<Op> {
 }
 
 impl Walk<'_> {
-    /// Walks all histories that go on from here; `counts_already`: the forced statement is in it, or there is none.
-    fn extend(&mut self, history: &mut History<'_>, window: &Window, forced_in: bool, more: usize) -> Option<Breach> {
+    /// Walks all histories that go on from here; `forced_in`: the forced statement is in it, or there is none.
+    fn extend(
+        &mut self,
+        history: &mut History<'_>,
+        window: &Window,
+        forced_in: bool,
+        more: usize,
+    ) -> Option<Breach> {
         if more == 0 {
             return None;
         }
@@ -76,7 +83,9 @@ impl Walk<'_> {
                 }
                 let mut window = window.clone();
                 let Some(txn) = self.submit(history, &mut window, set, statement, forced) else { continue };
-                let found = self.judge(history, txn).or_else(|| self.extend(history, &window, forced_in || forced, more - 1));
+                let found = self
+                    .judge(history, txn)
+                    .or_else(|| self.extend(history, &window, forced_in || forced, more - 1));
                 let found = found.map(|breach| format!("{statement:?} on {set:b}\n{breach}"));
                 history.pop();
                 if found.is_some() {
@@ -88,7 +97,14 @@ impl Walk<'_> {
     }
 
     /// Generates, colours and certifies a statement; None if it comes to nothing.
-    fn submit(&mut self, history: &History<'_>, window: &mut Window, set: usize, statement: &Statement, forced: bool) -> Option<Txn> {
+    fn submit(
+        &mut self,
+        history: &History<'_>,
+        window: &mut Window,
+        set: usize,
+        statement: &Statement,
+        forced: bool,
+    ) -> Option<Txn> {
         let (schema, state) = (&self.case.schema, history.state(set));
         let seen = history.frontier(set);
         let class = history.txns.len() as u32;
@@ -106,7 +122,8 @@ impl Walk<'_> {
         }
         let id = EntryId { site: SiteId(1), start: 1, counter: window.last() + 1 };
         let red = RedTransaction::new(id, shadow(&txn), &classified, schema);
-        let accepted = window.decide(window.last() + 1, &Entry::Transaction(red), schema) == Verdict::Accepted;
+        let accepted =
+            window.decide(window.last() + 1, &Entry::Transaction(red), schema) == Verdict::Accepted;
         *(if accepted { &mut self.counts.accepted } else { &mut self.counts.refused }) += 1;
         accepted.then_some(txn)
     }
@@ -119,7 +136,9 @@ impl Walk<'_> {
         self.counts.histories += 1;
         self.counts.states += reached.len() as u64;
         strict.or_else(|| {
-            reached.iter().find_map(|set| Some(format!("{} in {set:b}", broken(schema, history.state(*set))?)))
+            reached
+                .iter()
+                .find_map(|set| Some(format!("{} in {set:b}", broken(schema, history.state(*set))?)))
         })
     }
 }
@@ -142,17 +161,23 @@ pub type Table = BTreeMap<Rule, (usize, usize)>;
 pub fn needless(case: &Case, depth: usize, table: &mut Table) {
     let history = History::new(&case.schema, base(case));
     for (i, statement) in case.statements.iter().enumerate() {
-        let Some(draft) = generate(&case.schema, history.state(0), statement, 0, &history.frontier(0)) else { continue };
+        let Some(draft) = generate(&case.schema, history.state(0), statement, 0, &history.frontier(0)) else {
+            continue;
+        };
         let classified = classify(&case.schema, &draft);
         let ops = draft.ops.iter().map(|op| op.op.clone()).collect();
-        let txn = Txn { id: history.next_id(Color::Red), stamp: history.stamp(0, 0), seen: history.frontier(0), ops };
+        let txn = Txn {
+            id: history.next_id(Color::Red),
+            stamp: history.stamp(0, 0),
+            seen: history.frontier(0),
+            ops,
+        };
         if classified.color == Color::Blue || !holds(&case.schema, history.state(0), &txn) {
             continue;
         }
         // Most breaches need two statements only.
         let mut found = (2..=depth).map(|depth| breach(case, Some(i), depth, &mut Counts::default()));
         let needed = found.any(|breach| breach.is_some());
-        if !needed && std::env::var("SHOW").is_ok() { println!("{} {statement:?} {:?}", case.name, classified.reasons.iter().map(|r| r.rule).collect::<Vec<_>>()); }
         let rules: std::collections::BTreeSet<Rule> = classified.reasons.iter().map(|r| r.rule).collect();
         for rule in rules {
             let entry = table.entry(rule).or_default();

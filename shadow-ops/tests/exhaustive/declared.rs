@@ -61,7 +61,8 @@ fn of_row(table: &Table, row: &Row) -> Option<String> {
     if let Some(check) = table.checks.iter().find(|check| !holds(check, row)) {
         return Some(format!("CHECK {}", check.name));
     }
-    let generated = table.columns.iter().find(|c| c.generated.is_some() && number(row, c.id) != computed(c, row));
+    let generated =
+        table.columns.iter().find(|c| c.generated.is_some() && number(row, c.id) != computed(c, row));
     generated.map(|c| format!("GENERATED {}.{}", table.name, c.name))
 }
 
@@ -97,7 +98,10 @@ fn foreign_keys(schema: &Schema, table: &Table, state: &State) -> Option<String>
         };
         let parents: BTreeSet<Key> =
             state.views(parent).filter_map(|(_, row)| values(&row, &foreign.parent_columns)).collect();
-        let orphan = state.views(table).filter_map(|(_, row)| values(&row, &foreign.columns)).find(|key| !parents.contains(key));
+        let orphan = state
+            .views(table)
+            .filter_map(|(_, row)| values(&row, &foreign.columns))
+            .find(|key| !parents.contains(key));
         orphan.map(|_| format!("FOREIGN KEY {}", foreign.name))
     })
 }

@@ -75,7 +75,9 @@ pub fn family() -> Vec<Case> {
             for a in MERGES {
                 cases.extend(OVER_ONE.iter().filter_map(|declared| single(rows, keys, a, None, *declared)));
                 for b in MERGES {
-                    cases.extend(OVER_BOTH.iter().filter_map(|declared| single(rows, keys, a, Some(b), *declared)));
+                    cases.extend(
+                        OVER_BOTH.iter().filter_map(|declared| single(rows, keys, a, Some(b), *declared)),
+                    );
                 }
             }
         }
@@ -179,7 +181,8 @@ fn on_single(t: &Table, keys: Keys, declared: Declared) -> Vec<Statement> {
         acts.extend([update(1, &[(1, To(Null))]), insert(t, &[key, Null, Is(3)])]);
     }
     if t.columns.len() == 3 && declared != Declared::Generated {
-        acts.extend([update(1, &[(2, Plus(-1))]), update(1, &[(1, To(Is(2))), (2, To(Is(3)))])]);
+        acts.extend([Plus(-1), Plus(1)].map(|change| update(1, &[(2, change)])));
+        acts.push(update(1, &[(1, To(Is(2))), (2, To(Is(3)))]));
     }
     let mut statements: Vec<Statement> = acts.into_iter().map(|act| vec![act]).collect();
     statements.push(vec![update(1, &[(1, Plus(2))]), update(2, &[(1, Plus(-1))])]);
@@ -202,7 +205,12 @@ pub enum Refers {
 pub const REFERS: [Refers; 4] = [Refers::Key, Refers::Composite, Refers::InKey, Refers::Unique];
 
 /// p (id, k) and c (id, p, q).
-fn related(parent: (RowRule, Keys), child: (RowRule, Keys), merge: MergeRule, refers: Refers) -> Option<Case> {
+fn related(
+    parent: (RowRule, Keys),
+    child: (RowRule, Keys),
+    merge: MergeRule,
+    refers: Refers,
+) -> Option<Case> {
     let k = if refers == Refers::Composite { MergeRule::Strict } else { MergeRule::Lww };
     let mut p = start(P, "p", parent.0, parent.1).col("k", k);
     let mut c = start(C, "c", child.0, child.1).col("p", merge);

@@ -7,8 +7,8 @@
 //! before. A generator has no other means: it knows nothing of concurrent transactions.
 
 use gemini_shadow_ops::classify::explicit;
-use gemini_shadow_ops::value::key::primary_key;
 use gemini_shadow_ops::value::arith;
+use gemini_shadow_ops::value::key::primary_key;
 use gemini_shadow_ops::*;
 
 use crate::declared;
@@ -44,7 +44,13 @@ pub enum Act {
 pub type Statement = Vec<Act>;
 
 /// What a statement comes to on a snapshot at a site of minting class `class`; None if it finds no row or is refused.
-pub fn generate(schema: &Schema, state: &State, statement: &Statement, class: u32, frontier: &Frontier) -> Option<Draft> {
+pub fn generate(
+    schema: &Schema,
+    state: &State,
+    statement: &Statement,
+    class: u32,
+    frontier: &Frontier,
+) -> Option<Draft> {
     let mut draft = Draft {
         statements: vec![frontier.clone()],
         schema_version: schema.version,
@@ -82,7 +88,8 @@ impl Lowering<'_> {
         match act {
             Act::Insert(table, given) => {
                 let table = self.schema.table(*table)?;
-                let values = given.iter().zip(&table.columns).map(|(g, c)| self.value(table, c, *g)).collect();
+                let values =
+                    given.iter().zip(&table.columns).map(|(g, c)| self.value(table, c, *g)).collect();
                 Some(vec![self.insert(table, values, Facts::default())?])
             }
             Act::Update(table, row, changes) => self.update(self.schema.table(*table)?, *row, changes),

@@ -164,7 +164,8 @@ impl<'s> History<'s> {
         let at = self.txns.len();
         assert!(at < MOST, "a small history");
         let red = |id| matches!(id, TxnId::Red(_));
-        let needed = |(_, earlier): &(usize, &Txn)| txn.seen.covers(earlier.id) || (red(txn.id) && red(earlier.id));
+        let needed =
+            |(_, earlier): &(usize, &Txn)| txn.seen.covers(earlier.id) || (red(txn.id) && red(earlier.id));
         let before = self.txns.iter().enumerate().filter(needed).fold(0, |set, (i, _)| set | 1 << i);
         self.before.push(before);
         self.txns.push(txn);

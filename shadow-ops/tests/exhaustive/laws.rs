@@ -98,7 +98,8 @@ fn generate(table: &Table, state: &State, action: Action, n: usize) -> Option<Ve
     let insert = |key: i32| Op::Insert { table: T, key: at(key), values: row(key) };
     let delete = |key: i32| Some(Op::Delete { table: T, key: at(key), of: live(key)? });
     let write = |key: i32, columns: &[u16]| {
-        let cells: Vec<_> = columns.iter().filter(|c| **c < table.slots).map(|c| cell(&row(key), *c)).collect();
+        let cells: Vec<_> =
+            columns.iter().filter(|c| **c < table.slots).map(|c| cell(&row(key), *c)).collect();
         (!cells.is_empty()).then_some(())?;
         Some(Op::Update { table: T, key: at(key), of: live(key)?, cells })
     };
@@ -173,7 +174,11 @@ fn promises(history: &History<'_>, table: &Table, set: usize) {
     let applied = || history.txns.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, txn)| txn);
     let mut entries = BTreeSet::new();
     for ((_, key), row) in &state.rows {
-        let of_row = || applied().flat_map(|t| t.ops.iter().map(move |op| (t, op))).filter(|(_, op)| op.key() == Some(key));
+        let of_row = || {
+            applied()
+                .flat_map(|t| t.ops.iter().map(move |op| (t, op)))
+                .filter(|(_, op)| op.key() == Some(key))
+        };
         let deletes = || of_row().filter(|(_, op)| matches!(op, Op::Delete { .. })).map(|(t, _)| t);
         let unseen = |id: TxnId| deletes().all(|delete| !delete.seen.covers(id));
         let kept = |(txn, op): (&Txn, &Op)| match op {
@@ -185,7 +190,8 @@ fn promises(history: &History<'_>, table: &Table, set: usize) {
         let survives = base.is_some_and(unseen) || of_row().any(kept);
         assert_eq!(row.is_live(table), survives, "{:?} {:#?}", table.rows, history.txns);
         if let Some(view) = row.view(table) {
-            let of_view = table.indexes.iter().skip(1).map(|i| (i.id, index_key(table, i, &view), key.clone()));
+            let of_view =
+                table.indexes.iter().skip(1).map(|i| (i.id, index_key(table, i, &view), key.clone()));
             entries.extend(of_view);
         }
     }
@@ -197,7 +203,8 @@ pub fn sweep(depth: usize) -> Counts {
     use RowRule::*;
     let mut counts = Counts::default();
     let plain = [Strict, AppendOnly, AddWins, RemoveWins].map(|rows| (rows, false));
-    for (rows, trusted) in plain.into_iter().chain([AppendOnly, AddWins, RemoveWins].map(|rows| (rows, true))) {
+    for (rows, trusted) in plain.into_iter().chain([AppendOnly, AddWins, RemoveWins].map(|rows| (rows, true)))
+    {
         let schema = declare(rows, trusted);
         let table = schema.table(T).expect("declared");
         let first = values(table, 1, 3);

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -151,4 +152,15 @@ pub async fn serve(
             }
         });
     }
+}
+
+/// Serves one client over any stream to its end, as [`serve`] does over a socket: for a client in this process. The thread must
+/// have [`STACK`], and the runtime its time enabled. An error is why the connection ended.
+pub async fn serve_stream<S>(stream: S, host: Arc<dyn Host>, limits: &Limits) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let (_open, closing) = watch::channel(false);
+    let registry = Arc::new(Registry::new(host.clone(), limits.connections, closing));
+    connection::serve(stream, Shared::new(host), registry, limits).await
 }

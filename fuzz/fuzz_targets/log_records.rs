@@ -1,0 +1,4 @@
+//! A record of the log. See `gemini_tests::fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gemini_tests::fuzz::fuzz_log_records(bytes));

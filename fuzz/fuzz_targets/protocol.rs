@@ -1,0 +1,4 @@
+//! Bytes of a PostgreSQL client. See `gemini_tests::fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gemini_fuzz::deep(bytes, gemini_tests::fuzz::fuzz_protocol));

@@ -1,0 +1,12 @@
+//! What fuzz targets share.
+
+use gemini_sql::pg::STACK;
+
+/// Calls a target on a thread with the stack that sessions have, four times as much: the sanitizer makes frames larger.
+pub fn deep(bytes: &[u8], target: fn(&[u8])) {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(4 * STACK).spawn_scoped(scope, || target(bytes));
+        // A panic has ended the process already.
+        thread.expect("a thread").join().expect("no panic");
+    });
+}
