@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use gemini_engine::log::LogOptions;
 use gemini_engine::{Engine, LocalRead, MemDisk, MemStore, Options, Reader, Seq, Snapshot};
 use gemini_shadow_ops::{
     Color, DataType, Dot, Entry, EntryId, Frontier, Hlc, Item, Op, RedTransaction, Schema, SequenceId,
@@ -60,9 +61,11 @@ impl LocalHost {
 
     fn make(began: Option<std::time::Instant>) -> LocalHost {
         let disk = MemDisk::new();
-        let engine =
-            Engine::open(Options::default(), Arc::new(disk.clone()), Arc::new(MemStore::new()), &mut |_| {})
-                .expect("an empty engine in memory opens");
+        // Short segments: a new one is filled with zeros, and a database for one test never fills it.
+        let log = LogOptions { segment_bytes: 1 << 20, ..LogOptions::default() };
+        let options = Options { log, ..Options::default() };
+        let engine = Engine::open(options, Arc::new(disk.clone()), Arc::new(MemStore::new()), &mut |_| {})
+            .expect("an empty engine in memory opens");
         let reader = engine.reader();
         let inner = Inner {
             engine,

@@ -26,7 +26,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 fn all() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for folder in ["shadow-ops", "engine", "replication", "sql", "src", "bench", "tests"] {
+    for folder in ["shadow-ops", "engine", "replication", "sql", "src", "bench", "tests", "fuzz"] {
         sources(&root().join(folder), &mut found);
     }
     assert!(found.len() > 100, "the sources are where this test looks for them");

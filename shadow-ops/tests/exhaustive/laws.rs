@@ -51,12 +51,12 @@ fn decimal(text: &str) -> Value {
     Value::Numeric(value::Numeric::parse(text).expect("a number"))
 }
 
-/// The values that the n-th transaction of a history writes, by slot.
+/// The values that the n-th transaction of a history writes, by slot. The base has the fourth: what others displace.
 fn values(table: &Table, key: i32, n: usize) -> Row {
     let lww = [decimal("1.0"), decimal("1.00"), Value::Null, decimal("NaN")][n].clone();
     let delta = decimal(["1.0", "-1.00", "0.5", "2"][n]);
-    let max = Value::Float8([-0.0, 0.0, f64::NAN, 0.0][n]);
-    let min = decimal(["1.00", "1.0", "NaN", "1.000"][n]);
+    let max = Value::Float8([-0.0, 0.0, f64::NAN, -1.0][n]);
+    let min = decimal(["1.00", "1.0", "NaN", "9"][n]);
     let mut row = vec![Value::Int4(key), lww.clone(), delta, max, min, lww.clone(), Value::Int4(n as i32)];
     if table.slots == 8 {
         row.push(decimal(["2.0", "2.00", "NaN", "2"][n]));
