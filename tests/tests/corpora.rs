@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gemini_sql::pg::STACK;
-use gemini_tests::fuzz::TARGETS;
+use gemini_tests::fuzz::{TARGETS, Target};
 use gemini_tests::random::Random;
 
 /// Mutations of each input.
@@ -48,7 +48,7 @@ fn mutate(random: &mut Random, input: &[u8], other: &[u8]) -> Vec<u8> {
 }
 
 /// Runs a target over its corpus and its mutations; the number of inputs.
-fn run(target: &str, call: fn(&[u8])) -> usize {
+fn run(target: &str, call: Target) -> usize {
     let files = corpus(target);
     assert!(files.len() >= 10, "{target} has {} inputs", files.len());
     let mut ran = 0;
@@ -65,7 +65,7 @@ fn run(target: &str, call: fn(&[u8])) -> usize {
 }
 
 /// Calls the target; a panic says which input it was.
-fn attempt(path: &Path, mutation: Option<usize>, call: fn(&[u8]), bytes: &[u8]) {
+fn attempt(path: &Path, mutation: Option<usize>, call: Target, bytes: &[u8]) {
     if let Err(panic) = std::panic::catch_unwind(|| call(bytes)) {
         let which = mutation.map_or("itself".to_owned(), |n| format!("mutation {n}"));
         eprintln!("{}, {which}: {}", path.display(), bytes.escape_ascii());

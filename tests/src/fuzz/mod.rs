@@ -26,8 +26,11 @@ pub use peer::fuzz_peer_frames;
 pub use records::fuzz_log_records;
 pub use sql::{fuzz_protocol, fuzz_sql};
 
+/// What a fuzzer calls.
+pub type Target = fn(&[u8]);
+
 /// All of them, by the name of their corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("log_records", fuzz_log_records),
     ("peer_frames", fuzz_peer_frames),
     ("protocol", fuzz_protocol),
