@@ -57,7 +57,7 @@
 //! # Invariants
 //!
 //! 1. Everything here is a pure function of its arguments: no clock, no randomness, no I/O, no threads; iteration orders are fixed.
-//! 2. [`RowState::apply`] never fails and commutes for effects neither of which had seen the other (`tests/laws.rs` tries them all).
+//! 2. [`RowState::apply`] never fails and commutes for effects neither of which had seen the other (`tests/exhaustive/` tries them all).
 //! 3. [`classify`](classify::classify) errs to red: what it does not know is red.
 //! 4. [`Window::decide`] depends on the entries before it and nothing else.
 //! 5. What is parsed is well formed ([`ShadowTransaction`]); what is well formed can be applied.
