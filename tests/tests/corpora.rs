@@ -10,7 +10,7 @@ use gemini_tests::fuzz::{TARGETS, Target};
 use gemini_tests::random::Random;
 
 /// Mutations of each input.
-const MUTATIONS: usize = 24;
+const MUTATIONS: usize = 400;
 
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
