@@ -9,7 +9,7 @@
 //! a verdict looks at a declaration and one statement, brute force at all the statements that there are here, and a
 //! larger world may hold the one that hurts. The number is a measure of how much the classifier gives away, and a ratchet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gemini_shadow_ops::classify::classify;
 use gemini_shadow_ops::*;
@@ -157,8 +157,8 @@ fn shadow(txn: &Txn) -> std::sync::Arc<ShadowTransaction> {
 /// Red verdicts by rule, and how many of them nothing needs.
 pub type Table = BTreeMap<Rule, (usize, usize)>;
 
-/// Tries every red verdict of a case as blue.
-pub fn needless(case: &Case, depth: usize, table: &mut Table) {
+/// Tries every red verdict of a case as blue; `show` prints the needless ones.
+pub fn needless(case: &Case, depth: usize, show: bool, table: &mut Table) {
     let history = History::new(&case.schema, base(case));
     for (i, statement) in case.statements.iter().enumerate() {
         let Some(draft) = generate(&case.schema, history.state(0), statement, 0, &history.frontier(0)) else {
@@ -178,7 +178,10 @@ pub fn needless(case: &Case, depth: usize, table: &mut Table) {
         // Most breaches need two statements only.
         let mut found = (2..=depth).map(|depth| breach(case, Some(i), depth, &mut Counts::default()));
         let needed = found.any(|breach| breach.is_some());
-        let rules: std::collections::BTreeSet<Rule> = classified.reasons.iter().map(|r| r.rule).collect();
+        let rules: BTreeSet<Rule> = classified.reasons.iter().map(|r| r.rule).collect();
+        if show && !needed {
+            println!("needless: {}: {statement:?} {rules:?}", case.name);
+        }
         for rule in rules {
             let entry = table.entry(rule).or_default();
             entry.0 += 1;

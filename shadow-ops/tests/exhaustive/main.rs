@@ -9,7 +9,7 @@
 //! | [`declared`] | what is declared, judged on a state |
 //! | [`colors`] | colours against brute force: that blue and certified effects are safe, and how many red verdicts are needless |
 //!
-//! `LAWS=deep` looks one transaction further (minutes, in release).
+//! `LAWS=deep` looks one transaction further (long; in release); `LAWS=show` lists the needless verdicts.
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
@@ -25,9 +25,13 @@ mod laws;
 
 use gemini_shadow_ops::Rule;
 
+fn asked_for(what: &str) -> bool {
+    std::env::var("LAWS").is_ok_and(|laws| laws == what)
+}
+
 /// How many transactions a history has.
 fn depth() -> usize {
-    3 + usize::from(std::env::var("LAWS").is_ok_and(|deep| deep == "deep"))
+    3 + usize::from(asked_for("deep"))
 }
 
 #[test]
@@ -71,7 +75,7 @@ const NEEDLESS: [(Rule, usize); 11] = [
 fn needless_red() {
     let mut table = colors::Table::new();
     for case in &family::family() {
-        colors::needless(case, 3, &mut table);
+        colors::needless(case, 3, asked_for("show"), &mut table);
     }
     for (rule, (all, needless)) in &table {
         println!("needless: {needless} of {all} by {rule:?}");
