@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use gemini_shadow_ops::{Dot, Frontier, Schema};
+use gemini_shadow_ops::{Frontier, Schema};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -136,11 +136,7 @@ impl Engine {
     /// The position of the oldest transaction that the log still holds and `frontier` does not cover: a peer that has applied
     /// no more than that may ask for it.
     pub fn oldest_beyond(&self, frontier: &Frontier) -> Option<Lsn> {
-        let blue = self.applied.blues().filter_map(|(site, _)| {
-            let next = Dot { site, n: frontier.blue(site) + 1 };
-            self.dots.blue(next)
-        });
-        blue.chain(self.dots.red(frontier.red + 1)).min()
+        self.dots.oldest_beyond(frontier)
     }
 
     /// Folds what is due, up to about `budget` rows: for those who have one thread only.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use gemini_shadow_ops::{Dot, SiteId};
+use gemini_shadow_ops::{Dot, Frontier, SiteId};
 
 use crate::Lsn;
 
@@ -42,6 +42,12 @@ impl Run {
     fn find(&self, n: u64) -> Option<Lsn> {
         let at = usize::try_from(n.checked_sub(self.first)?).ok()?;
         self.positions.get(at).filter(|p| **p != ABSENT).map(|p| Lsn(*p))
+    }
+
+    /// The oldest position kept of `n` or a later number.
+    fn oldest_from(&self, n: u64) -> Option<Lsn> {
+        let at = usize::try_from(n.saturating_sub(self.first)).ok()?;
+        self.positions.iter().skip(at).find(|p| **p != ABSENT).map(|p| Lsn(*p))
     }
 
     fn cut(&mut self, below: Lsn) {
@@ -87,6 +93,12 @@ impl Dots {
         self.red.find(r)
     }
 
+    /// The oldest record kept that is beyond `frontier`. What is known of it may be less than what was cut already.
+    pub(crate) fn oldest_beyond(&self, frontier: &Frontier) -> Option<Lsn> {
+        let blue = self.blue.iter().map(|(site, run)| run.oldest_from(frontier.blue(*site) + 1));
+        blue.chain([self.red.oldest_from(frontier.red + 1)]).flatten().min()
+    }
+
     /// The oldest record that an admission to come will need.
     pub(crate) fn oldest_waiting(&self) -> Option<Lsn> {
         self.waiting.values().min().copied()
@@ -123,5 +135,23 @@ mod tests {
         assert_eq!(dots.blue(dot(7)), Some(Lsn(70)));
         dots.committed(dot(8), Lsn(80));
         assert_eq!(dots.blue(dot(8)), Some(Lsn(80)));
+    }
+
+    /// A peer that has not said yet what it has may need everything that is left, though 1 is cut.
+    #[test]
+    fn what_is_beyond_a_frontier_is_found_below_the_cut_too() {
+        let mut dots = Dots::default();
+        let site = SiteId(3);
+        (1..=9).for_each(|n| dots.committed(Dot { site, n }, Lsn(n * 10)));
+        (1..=4).for_each(|r| dots.ordered(r, Lsn(100 + r)));
+        dots.cut(Lsn(60));
+        let mut frontier = Frontier::default();
+        assert_eq!(dots.oldest_beyond(&frontier), Some(Lsn(60)), "nothing is known of the peer");
+        frontier.set_blue(site, 7);
+        assert_eq!(dots.oldest_beyond(&frontier), Some(Lsn(80)));
+        frontier.set_blue(site, 9);
+        assert_eq!(dots.oldest_beyond(&frontier), Some(Lsn(101)), "the red entries");
+        frontier.red = 4;
+        assert_eq!(dots.oldest_beyond(&frontier), None);
     }
 }
