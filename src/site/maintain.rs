@@ -28,6 +28,7 @@ impl Upkeep {
 impl Site {
     pub(super) fn tick(&mut self, out: &mut Vec<Output>) {
         self.with_replica(out, |replica, now, shelf, outputs| replica.tick(now, shelf, outputs));
+        self.expire_proposals(out);
         self.expire_quorum(out);
         if self.now >= self.upkeep.status + STATUS_EVERY {
             self.upkeep.status = self.now;

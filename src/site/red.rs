@@ -18,6 +18,7 @@ pub(super) struct Proposal {
     pub reply: Reply<Outcome>,
     pub reasons: String,
     pub submitted: u64,
+    pub deadline: u64,
 }
 
 impl Site {
@@ -57,7 +58,7 @@ impl Site {
             return;
         }
         self.shared.record(id, TransactionStatus::InProgress);
-        self.proposals.insert(id, Proposal { reply, reasons, submitted: self.now });
+        self.proposals.insert(id, Proposal { reply, reasons, submitted: self.now, deadline });
     }
 
     /// Explicit values of this site's own class: minting goes on above them (durably, before the proposal: the replica
@@ -173,6 +174,18 @@ impl Site {
             }
         };
         out.push(Output::Reply(proposal.reply, Err(error)));
+    }
+
+    /// Those past their deadline that the replica no longer counts as open: ordered, and not applied here yet, because what they
+    /// or those before them depend on is still to come. That may take as long as this site is cut off; their sessions do not wait.
+    pub(super) fn expire_proposals(&mut self, out: &mut Vec<Output>) {
+        let now = self.now;
+        let late = self.proposals.iter().filter(|(_, proposal)| proposal.deadline <= now);
+        let late: Vec<EntryId> = late.map(|(id, _)| *id).collect();
+        for id in late {
+            let reason = Some("it waits for transactions that have not reached this site".to_string());
+            self.failed(id, Failure::Unknown { reason }, out);
+        }
     }
 
     fn unreachable(&self, unavailable: &Unavailable) -> String {
