@@ -2,17 +2,18 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use gemini_engine::Disk;
 use gemini_replication::quic::{Event, Inbox};
+use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::queue::Refused;
 use super::turns::Turns;
 use crate::host::{Mailbox, MailboxError};
-use crate::site::Input;
+use crate::site::{Input, Steady};
 
 /// What waits for the site.
 pub(super) enum Message {
@@ -42,8 +43,20 @@ impl Courier {
     }
 }
 
-/// Microseconds since 1970-01-01 UTC. A clock before that is 0; the site never lets time go back.
+/// The machine's clock, made steady.
+static CLOCK: LazyLock<(Instant, Mutex<Steady>)> =
+    LazyLock::new(|| (Instant::now(), Mutex::new(Steady::new(wall(), 0))));
+
+/// Microseconds since 1970-01-01 UTC. It never goes back or stands still.
 pub(super) fn now() -> u64 {
+    let (begin, steady) = &*CLOCK;
+    let mut steady = steady.lock();
+    let passed = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+    steady.read(wall(), passed)
+}
+
+/// A wall clock before 1970 is 0.
+fn wall() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

@@ -46,6 +46,7 @@ mod open;
 mod peers;
 mod red;
 mod shared;
+mod steady;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -59,6 +60,7 @@ pub use io::{Input, Outcome, Output, Reply};
 pub use mint::{Minted, Minter, MintingClass};
 pub use open::OpenError;
 pub use shared::{Counts, PeerStatus, RecentRed, Shared, Status};
+pub use steady::Steady;
 
 /// What a site is told when it is opened.
 #[derive(Clone, Debug)]
