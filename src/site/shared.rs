@@ -118,6 +118,11 @@ impl Shared {
         self.status.read().clone()
     }
 
+    /// Whom this site follows in the red order, and in which term.
+    pub fn leader(&self) -> Option<(SiteId, u64)> {
+        self.status.read().leader
+    }
+
     /// How an entry ended, as far as this site knows.
     pub fn outcome(&self, id: EntryId) -> TransactionStatus {
         self.outcomes.lock().by_id.get(&id).copied().unwrap_or(TransactionStatus::Unknown)

@@ -1,19 +1,16 @@
 //! Simulations of whole clusters whose clients are SQL sessions.
 
-use gemini_tests::simulate::run_shop;
+use gemini_tests::simulate::{Shop, Space, found, run_shop};
+use gemini_tests::world::Options;
 
-/// Seeds that run with every test run.
-const FIXED: std::ops::Range<u64> = 1..7;
+const SPACE: Space<Shop> = Space { options: Options::shop, work: Shop::default };
 
-/// Seeds that have found something once.
-const FOUND: &[u64] = &[];
+/// Seeds that run with every test run, beside those that have found something.
+const FIXED: std::ops::Range<u64> = 1..25;
 
 #[test]
 fn fixed_seeds_of_the_shop_keep_every_promise() {
-    for seed in FIXED.chain(FOUND.iter().copied()) {
-        let report = run_shop(seed);
-        println!("{report:?}");
-    }
+    SPACE.all(FIXED.chain(found::SHOP.iter().copied()));
 }
 
 #[test]
@@ -23,13 +20,15 @@ fn two_runs_of_a_seed_of_the_shop_are_equal() {
     assert_eq!(first.told.done, second.told.done, "seed 3 is not deterministic in what clients are told");
 }
 
-/// Repeats `SEED`, or searches `SEEDS` seeds from there.
+/// Repeats `SEED`, or runs `SEEDS` seeds from there; `KEEP` leaves parts out, `SHRINK=1` makes a failure smaller.
 #[test]
 fn repeat() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let Some(seed) = number("SEED") else { return };
-    for seed in seed..seed + number("SEEDS").unwrap_or(1) {
-        let report = run_shop(seed);
-        println!("{seed} {} {:?} {:?}", report.steps, report.told.done, report.told.errors);
-    }
+    SPACE.repeat();
+}
+
+/// Tries new seeds for `SECONDS`.
+#[test]
+#[ignore = "it searches for as long as it is asked to"]
+fn search() {
+    SPACE.search();
 }

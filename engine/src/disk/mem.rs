@@ -1,8 +1,8 @@
 //! A disk in memory that crashes, fills up and fails on demand, and repeats all of it from its caller's seed.
 //!
 //! Each file keeps two images: what a running process reads, and what is durable, with the writes in between. A
-//! crash decides for every such write, by the caller's random numbers, whether it is kept, lost, torn at a byte, or
-//! kept in some of its sectors only; and in which order overlapping ones landed. Changes of names since the last
+//! crash decides for every such write, by the caller's random numbers, whether it is kept, lost, torn at a byte, kept
+//! in some of its sectors only, or damaged; and in which order overlapping ones landed. Changes of names since the last
 //! [`Disk::sync_dir`] are kept as a prefix.
 //!
 //! Handles opened before a crash are dead after it: a process that did not notice gets errors, never the new
@@ -268,8 +268,9 @@ impl FileState {
             writes.swap(i, j);
         }
         for (offset, bytes) in writes {
-            match random() % 4 {
+            match random() % 5 {
                 0 => {}
+                4 => garble(&mut self.durable, offset, &bytes, random),
                 1 => put(&mut self.durable, offset, &bytes),
                 2 => {
                     let torn = (random() % (bytes.len() as u64 + 1)) as usize;
@@ -280,6 +281,18 @@ impl FileState {
         }
         self.current = self.durable.clone();
     }
+}
+
+/// Damages what a write covers: the device was in the middle of it.
+fn garble(image: &mut Vec<u8>, offset: u64, bytes: &[u8], random: &mut dyn FnMut() -> u64) {
+    let mut garbled = bytes.to_vec();
+    for _ in 0..=random() % 4 {
+        let at = (random() % garbled.len().max(1) as u64) as usize;
+        if let Some(byte) = garbled.get_mut(at) {
+            *byte ^= (random() % 255) as u8 + 1;
+        }
+    }
+    put(image, offset, &garbled);
 }
 
 /// Keeps some of the sectors that a write covers, each with even odds.

@@ -1,22 +1,22 @@
-//! No acknowledged transaction is lost: it is there when its site comes back, and in the end everywhere.
-
-use std::collections::BTreeSet;
+//! No acknowledged transaction is lost (DESIGN §1.1, §1.2, §9): it is there when its site comes back, and in the end everywhere;
+//! and it is the transaction that the client submitted.
 
 use gemini::site::Site;
-use gemini_shadow_ops::TxnId;
+use gemini_shadow_ops::{Frontier, TxnId};
 
 #[derive(Debug)]
 pub(super) struct Acknowledged {
-    by_site: Vec<BTreeSet<TxnId>>,
+    by_site: Vec<Frontier>,
 }
 
 impl Acknowledged {
     pub fn new(sites: usize) -> Acknowledged {
-        Acknowledged { by_site: vec![BTreeSet::new(); sites] }
+        Acknowledged { by_site: vec![Frontier::default(); sites] }
     }
 
+    /// A site applies its own and the red transactions in their order: having the last is having all.
     pub fn note(&mut self, node: usize, id: TxnId) {
-        self.by_site[node].insert(id);
+        self.by_site[node].add(id);
     }
 
     pub fn started(&self, node: usize, site: &Site) {
@@ -28,13 +28,11 @@ impl Acknowledged {
     }
 }
 
-fn check(acknowledged: &BTreeSet<TxnId>, site: &Site) {
+fn check(acknowledged: &Frontier, site: &Site) {
     let applied = site.engine().applied();
-    for id in acknowledged {
-        assert!(
-            applied.covers(*id),
-            "durability: {id} was acknowledged, and site {} at {applied} lacks it",
-            site.id()
-        );
-    }
+    assert!(
+        applied.includes(acknowledged),
+        "durability: {acknowledged} was acknowledged, and site {} has only {applied}",
+        site.id()
+    );
 }

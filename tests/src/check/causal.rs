@@ -1,44 +1,34 @@
-//! Causal delivery: a blue transaction is applied after all it depends on, at every site, and one site's in its order.
+//! Causal delivery (DESIGN §1.5, §3 "Admission"; the paper's §3.2): a blue transaction is applied after all it depends on, at
+//! every site, and one site's in its order. It depends on all that its statements saw.
 
 use gemini::site::Site;
-use gemini_shadow_ops::{Dot, Frontier};
+use gemini_shadow_ops::{Entry, Frontier, ShadowTransaction, TxnId};
 
-#[derive(Debug)]
-pub(super) struct Causal {
-    seen: Vec<Frontier>,
+use super::history::News;
+
+pub(super) fn check(site: &Site, news: &News) {
+    let applied = site.engine().applied();
+    for (dot, transaction) in &news.blue {
+        assert_eq!(transaction.origin, dot.site, "causal: {dot} names another origin");
+        within(site, applied, TxnId::Blue(*dot), transaction);
+        let before = transaction.deps.blue(dot.site);
+        assert_eq!(before + 1, dot.n, "causal: {dot} does not depend on just its predecessors");
+    }
+    for (r, entry, _) in &news.red {
+        if let Entry::Transaction(red) = &**entry {
+            within(site, applied, TxnId::Red(*r), &red.transaction);
+            assert!(red.transaction.deps.red < *r, "causal: r{r} depends on itself or a later one");
+        }
+    }
 }
 
-impl Causal {
-    pub fn new(sites: usize) -> Causal {
-        Causal { seen: vec![Frontier::default(); sites] }
-    }
-
-    pub fn started(&mut self, node: usize, site: &Site) {
-        self.seen[node] = site.engine().applied().clone();
-    }
-
-    pub fn check(&mut self, node: usize, site: &Site) {
-        let applied = site.engine().applied();
-        if *applied == self.seen[node] {
-            return;
-        }
-        for (origin, n) in applied.blues() {
-            for n in self.seen[node].blue(origin) + 1..=n {
-                let dot = Dot { site: origin, n };
-                let found = site.engine().blue(dot).expect("the simulated log can be read");
-                let transaction = found
-                    .unwrap_or_else(|| panic!("causal: site {} applied {dot} without logging it", site.id()));
-                assert_eq!(transaction.origin, origin, "causal: {dot} names another origin");
-                assert!(
-                    applied.includes(&transaction.deps),
-                    "causal: site {} at {applied} applied {dot}, which depends on {}",
-                    site.id(),
-                    transaction.deps
-                );
-                let seen = transaction.statements.iter().all(|s| transaction.deps.includes(s));
-                assert!(seen, "causal: {dot} saw what it does not depend on");
-            }
-        }
-        self.seen[node] = applied.clone();
-    }
+fn within(site: &Site, applied: &Frontier, id: TxnId, transaction: &ShadowTransaction) {
+    let ShadowTransaction { deps, statements, .. } = transaction;
+    assert!(
+        applied.includes(deps),
+        "causal: site {} at {applied} applied {id}, which depends on {deps}",
+        site.id()
+    );
+    let seen = statements.iter().all(|statement| deps.includes(statement));
+    assert!(seen, "causal: {id} saw what it does not depend on");
 }

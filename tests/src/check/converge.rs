@@ -1,6 +1,6 @@
-//! Convergence: two sites, or one site twice, at the same frontier hold the same rows.
+//! Convergence (DESIGN §1.4): two sites, or one site twice, at the same frontier hold the same rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use gemini_engine::{Digest, Snapshot};
 
@@ -10,6 +10,7 @@ const REMEMBERED: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Converge {
     digests: BTreeMap<String, Digest>,
+    oldest: VecDeque<String>,
 }
 
 impl Converge {
@@ -20,9 +21,12 @@ impl Converge {
             assert_eq!(*known, digest, "convergence: two digests at frontier {frontier}");
             return;
         }
-        if self.digests.len() >= REMEMBERED {
-            self.digests.pop_first();
+        if self.oldest.len() >= REMEMBERED
+            && let Some(oldest) = self.oldest.pop_front()
+        {
+            self.digests.remove(&oldest);
         }
+        self.oldest.push_back(frontier.clone());
         self.digests.insert(frontier, digest);
     }
 }

@@ -1,88 +1,223 @@
-//! One checker per promise. They look at a site after each of its steps, and panic with the promise's name.
+//! One checker per promise. They look at a site after each of its steps, at what it says and at what its clients are told, and
+//! panic with the promise's name.
 //!
 //! | file | promise |
 //! |---|---|
 //! | `causal.rs` | nothing is applied before what it depends on; dots come without gaps or repeats |
-//! | `order.rs` | one gap-free red order with the same verdicts everywhere |
-//! | `frontier.rs` | what a site has applied never goes back while it runs, and what is visible never runs ahead of its disk |
+//! | `order.rs` | one gap-free red order with the same verdicts everywhere; what is committed never changes |
+//! | `certify.rs` | every verdict is the one that somebody finds who remembers everything |
+//! | `dots.rs` | blue is never revoked: a dot on disk names one transaction for ever |
+//! | `frontier.rs` | what a site has applied and shows never goes back |
+//! | `honest.rs` | nothing that a site says or shows runs ahead of its last fsync; one vote per term |
+//! | `sequencer.rs` | one leader per term |
+//! | `ledger.rs` | blue waits for nobody but its own disk; nothing waits for ever; answers are true |
+//! | `unknown.rs` | entry ids are used once; unknown outcomes are resolved |
 //! | `acknowledged.rs` | what a client was told is committed is there after any crash, and in the end at every site |
-//! | `converge.rs` | equal frontiers mean equal tables |
+//! | `session.rs` | a client reads its own writes and never goes back |
+//! | `atomic.rs` | a snapshot shows all effects of what its frontier covers, once, and no others (by fingerprints) |
 //! | `invariants.rs` | every declared invariant holds at every site at every moment |
+//! | `converge.rs` | equal frontiers mean equal tables |
+//!
+//! `history.rs` keeps what they draw on. No checker believes what another part of the site says about the thing it checks:
+//! transactions come from the log, frontiers from the engine, frames from the wire.
 
 mod acknowledged;
+mod atomic;
 mod causal;
+mod certify;
 mod converge;
+mod dots;
 mod frontier;
+mod history;
+mod honest;
 mod invariants;
+mod ledger;
 mod order;
+mod sequencer;
+mod session;
+mod unknown;
 
-use gemini::site::Site;
-use gemini_engine::Snapshot;
-use gemini_shadow_ops::TxnId;
+use bytes::Bytes;
+use gemini::site::{Outcome, Reply, Site};
+use gemini_engine::{Lsn, Snapshot};
+use gemini_shadow_ops::{Frontier, SiteId};
+use gemini_sql::host::Submission;
+use tokio::sync::oneshot::Receiver;
 
+use crate::world::Options;
+use history::{History, News};
 pub use invariants::Invariants;
+pub use ledger::Answer;
 
 /// All of them, over the whole world.
 #[derive(Debug)]
 pub struct Checks {
-    causal: causal::Causal,
+    history: History,
     order: order::Order,
-    frontier: frontier::Frontiers,
+    certify: certify::Certify,
+    dots: dots::Dots,
+    frontiers: frontier::Frontiers,
+    honest: honest::Honest,
+    leaders: sequencer::Leaders,
+    ledger: ledger::Ledger,
+    unknown: unknown::Unknown,
     acknowledged: acknowledged::Acknowledged,
-    /// Public: a test may compare digests of its own.
+    atomic: Vec<atomic::Atomic>,
+    invariants: Vec<Invariants>,
     converge: converge::Converge,
     /// How many steps lie between two looks at whole tables.
     pub every: u64,
     /// What a workload promises of every snapshot beyond what its schema declares.
     pub promise: Option<fn(&Snapshot)>,
+    window: u64,
     steps: u64,
 }
 
 impl Checks {
-    /// For so many sites.
-    pub fn new(sites: usize) -> Checks {
+    /// For a world of these options.
+    pub fn new(options: &Options) -> Checks {
+        let sites = options.sites;
         Checks {
-            causal: causal::Causal::new(sites),
-            order: order::Order::new(sites),
-            frontier: frontier::Frontiers::new(sites),
+            history: History::default(),
+            order: order::Order::default(),
+            certify: certify::Certify::new(options.window),
+            dots: dots::Dots::default(),
+            frontiers: frontier::Frontiers::new(sites),
+            honest: honest::Honest::new(sites),
+            leaders: sequencer::Leaders::default(),
+            ledger: ledger::Ledger::new(sites),
+            unknown: unknown::Unknown::default(),
             acknowledged: acknowledged::Acknowledged::new(sites),
+            atomic: (0..sites).map(|_| atomic::Atomic::default()).collect(),
+            invariants: (0..sites).map(|_| Invariants::default()).collect(),
             converge: converge::Converge::default(),
             every: 97,
             promise: None,
+            window: options.window,
             steps: 0,
         }
     }
 
     /// A process has started at this site.
     pub fn started(&mut self, node: usize, site: &Site) {
-        self.frontier.started(node, site);
-        self.causal.started(node, site);
-        self.order.started(node, site);
+        self.honest.started(node, site);
+        self.frontiers.started(node, site);
         self.acknowledged.started(node, site);
-        self.whole(site);
+        let snapshot = site.engine().reader().snapshot();
+        let news = News::of(site, &self.frontiers.shown[node], site.engine().applied(), &self.history);
+        self.learn(site, &news);
+        self.atomic[node].started(site.id().0, &news, &snapshot);
+        self.invariants[node] = Invariants::of(&snapshot);
+        self.frontiers.check(node, site, snapshot.frontier());
+        self.whole(node, site);
     }
 
-    /// A site has stepped.
-    pub fn after_step(&mut self, node: usize, site: &Site) {
-        self.frontier.check(node, site);
-        self.causal.check(node, site);
-        self.order.check(node, site);
+    fn learn(&mut self, site: &Site, news: &News) {
+        causal::check(site, news);
+        self.dots.check(site, news, &self.honest.own());
+        self.order.check(site, news);
+        self.certify.check(news);
+        self.ledger.ordered(news);
+        self.unknown.ordered(news);
+        self.history.note(news);
+    }
+
+    /// A site has stepped. Whether it has applied something, or shows more.
+    pub fn after_step(&mut self, node: usize, site: &Site) -> bool {
+        self.leaders.check(site);
+        let snapshot = site.engine().reader().snapshot();
+        let (applied, shown) = (&self.frontiers.applied[node], &self.frontiers.shown[node]);
+        let moved = site.engine().applied() != applied || snapshot.frontier() != shown;
+        if moved {
+            let news = News::of(site, applied, site.engine().applied(), &self.history);
+            self.frontiers.check(node, site, snapshot.frontier());
+            self.honest.shows(node, snapshot.frontier());
+            self.learn(site, &news);
+            let touched = self.atomic[node].check(site.id().0, &news, &snapshot);
+            self.invariants[node].follow(&snapshot, &touched);
+        }
         self.steps += 1;
         if self.steps.is_multiple_of(self.every) {
-            self.whole(site);
+            self.whole(node, site);
+        }
+        moved
+    }
+
+    /// What a site showed when it was last looked at.
+    pub fn shown(&self, node: usize) -> &Frontier {
+        &self.frontiers.shown[node]
+    }
+
+    /// A session submits; `answer` is where the site's answer comes, `reply` where it goes. In words.
+    pub fn submitted(
+        &mut self,
+        node: usize,
+        now: u64,
+        submission: &Submission,
+        reply: Reply<Outcome>,
+        answer: Receiver<Outcome>,
+    ) -> String {
+        self.ledger.submitted(node, now, submission, reply, answer)
+    }
+
+    /// What a site has answered, each in words. `under_way`: a batch is on its way to its disk.
+    pub fn answers(&mut self, node: usize, under_way: bool) -> Vec<(String, Answer)> {
+        self.ledger.answers(node, under_way, &self.history)
+    }
+
+    /// A session is about to hear this.
+    pub fn told(&mut self, node: usize, site: &Site, outcome: &Outcome) {
+        self.unknown.told(outcome);
+        if let Ok(committed) = outcome {
+            session::told(site, committed);
+            self.acknowledged.note(node, committed.id);
         }
     }
 
-    /// A client was told that this transaction is committed.
-    pub fn acknowledged(&mut self, node: usize, id: TxnId) {
-        self.acknowledged.note(node, id);
+    /// A site hands out a batch.
+    pub fn writes(&mut self, node: usize, site: &Site, end: Lsn) {
+        self.honest.writes(node, site, end);
+    }
+
+    /// A batch is on disk.
+    pub fn synced(&mut self, node: usize, end: Lsn) {
+        self.honest.synced(node, end);
+        self.ledger.synced(node);
+    }
+
+    /// A site says something to another.
+    pub fn says(&mut self, from: usize, to: usize, frame: &Bytes) {
+        self.honest.says(from, to, frame);
+    }
+
+    /// A site's process is about to lose its memory.
+    pub fn crashed(&mut self, node: usize) {
+        self.ledger.crashed(node);
+        let site = SiteId(node as u16 + 1);
+        self.dots.crashed(site, self.honest.own().blue(site));
+    }
+
+    /// A site stood still, or its disk had no room, until now.
+    pub fn stalled(&mut self, node: usize, now: u64) {
+        self.ledger.stalled(node, now);
+    }
+
+    /// Time has passed at a site.
+    pub fn waits(&self, node: usize, now: u64) {
+        self.ledger.waits(node, now);
+    }
+
+    /// Whether every outcome that clients do not know is known to the order.
+    pub fn resolved(&self) -> bool {
+        self.unknown.resolved()
     }
 
     /// Looks at all tables of a site.
-    pub fn whole(&mut self, site: &Site) {
+    fn whole(&mut self, node: usize, site: &Site) {
         let snapshot = site.engine().reader().snapshot();
         self.converge.check(&snapshot);
-        Invariants::of(snapshot.schema()).check(&snapshot);
+        self.atomic[node].whole(site.id().0, &snapshot);
+        self.invariants[node].whole(&snapshot);
         if let Some(promise) = self.promise {
             promise(&snapshot);
         }
@@ -91,9 +226,10 @@ impl Checks {
     /// Everything is healed and quiet: all sites are equal, and hold all that was acknowledged.
     pub fn finish<'a>(&mut self, sites: impl Iterator<Item = &'a Site>) {
         let sites: Vec<&Site> = sites.collect();
-        for site in &sites {
+        for (node, site) in sites.iter().enumerate() {
             self.acknowledged.everywhere(site);
-            self.whole(site);
+            self.unknown.finish(site, self.window, &self.history);
+            self.whole(node, site);
             assert_eq!(
                 site.engine().applied(),
                 sites[0].engine().applied(),

@@ -17,6 +17,7 @@ use gemini_sql::host::{CommitError, Durability, Host};
 use gemini_sql::txn::{Cell, Options, Transaction};
 use parking_lot::Mutex;
 
+use super::desk::Desk;
 use super::time::Time;
 use crate::random::Random;
 
@@ -139,7 +140,7 @@ fn integer(row: &Row, column: ColumnId) -> i64 {
 }
 
 /// How one attempt ended.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     Done(Color),
     Nothing,
@@ -154,13 +155,18 @@ pub struct Client {
     pub host: Arc<dyn Host>,
     /// The clock.
     pub time: Time,
-    /// Chance.
-    pub random: Random,
+    /// Chance, of its own in each turn.
+    random: Random,
     /// What all clients were told.
     pub told: Arc<Mutex<Told>>,
 }
 
 impl Client {
+    /// At a site.
+    pub fn new(host: Arc<dyn Host>, time: Time, told: Arc<Mutex<Told>>) -> Client {
+        Client { host, time, random: Random::new(0), told }
+    }
+
     /// Declares the tables and fills them; tries until it has worked.
     pub async fn set_up(self) {
         loop {
@@ -187,19 +193,34 @@ impl Client {
         }
     }
 
-    /// Works until `until`, µs since 1970.
-    pub async fn work(mut self, until: u64) {
-        while self.time.now() < until {
+    /// Works at a desk until it closes.
+    pub async fn work(mut self, desk: Desk) {
+        while desk.is_open() {
+            let Some(random) = desk.turn() else {
+                self.time.sleep(20_000).await;
+                continue;
+            };
+            self.random = random;
             match self.random.below(10) {
                 0..=2 => self.sell().await,
                 3 | 4 => self.restock().await,
-                5 => self.count().await,
+                5 => drop(self.count().await),
                 6 => self.write(NOTE).await,
                 7 => self.write(HIGH).await,
                 _ => self.put_in_cart().await,
             }
             let pause = self.random.below(20_000);
             self.time.sleep(pause).await;
+        }
+    }
+
+    /// Commits blue and red, when all is well.
+    pub async fn probe(mut self) {
+        while self.add(1).await != End::Done(Color::Blue) {
+            self.time.sleep(50_000).await;
+        }
+        while !self.count().await {
+            self.time.sleep(50_000).await;
         }
     }
 
@@ -240,7 +261,7 @@ impl Client {
                 End::Unknown
             }
             Err(CommitError::Rejected { sqlstate, message }) => {
-                assert!(sqlstate == "53200", "rejected: {sqlstate} {message}");
+                assert!(["53200", "53100"].contains(&sqlstate), "rejected: {sqlstate} {message}");
                 End::Not
             }
         }
@@ -256,11 +277,11 @@ impl Client {
         Some((transaction, table, id, row))
     }
 
-    async fn add(&mut self, by: i64) {
-        let Some((mut transaction, table, id, row)) = self.stock_row() else { return };
+    async fn add(&mut self, by: i64) -> End {
+        let Some((mut transaction, table, id, row)) = self.stock_row() else { return End::Nothing };
         let n = integer(&row, N) + by;
         if n < 0 {
-            return; // the generator refuses it: 23514
+            return End::Nothing; // the generator refuses it: 23514
         }
         let cell = Cell { write: Write::Add(Value::Int8(by)), assigned: false, computed: false };
         let mut after = row.to_vec();
@@ -277,6 +298,7 @@ impl Client {
             assert_eq!(color == Color::Blue, by > 0, "away from the bound is blue, towards it red");
             self.told.lock().n[at] += by;
         }
+        end
     }
 
     /// Notes (times = 1) or takes back (-1) that a change of n may have happened.
@@ -297,9 +319,10 @@ impl Client {
     }
 
     /// Reads `strict` and writes it back plus one: increments must never be lost.
-    async fn count(&mut self) {
+    /// Whether it has worked.
+    async fn count(&mut self) -> bool {
         for _ in 0..5 {
-            let Some((mut transaction, table, id, row)) = self.stock_row() else { return };
+            let Some((mut transaction, table, id, row)) = self.stock_row() else { return false };
             let value = Value::Int8(integer(&row, STRICT) + 1);
             let mut after = row.to_vec();
             after[usize::from(STRICT.0)] = value.clone();
@@ -316,12 +339,13 @@ impl Client {
                 End::Done(color) => {
                     assert_eq!(color, Color::Red, "a strict column is red");
                     self.told.lock().strict[at] += 1;
-                    return;
+                    return true;
                 }
-                End::Unknown => return,
+                End::Unknown => return false,
                 _ => self.time.sleep(10_000).await,
             }
         }
+        false
     }
 
     async fn write(&mut self, column: ColumnId) {

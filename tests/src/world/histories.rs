@@ -3,17 +3,15 @@
 //! A seed runs two promises, each with sessions at every site. A session's number outlives crashes of its site: what it
 //! was told before, its successor at the same site must still see. When all has healed, every session reads everything.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use gemini_shadow_ops::Value;
 use gemini_sql::session::{Collected, Session, Shared};
-use parking_lot::Mutex;
 
+use super::desk::Desk;
 use super::time::Time;
 use super::{Options, Task, World};
 use crate::history::workload::{Connection, PROMISES, READY, TABLES, Trouble, Worker, Workload};
-use crate::simulate::{Report, Work, report, simulate};
+use crate::random::Random;
+use crate::simulate::{Report, Work, simulate};
 
 /// Which promise each of a site's three clients works for: 0 or 1.
 const SLOTS: [usize; 3] = [0, 0, 1];
@@ -23,36 +21,24 @@ const REST: u64 = 3_000_000;
 
 /// Runs a seed; the two workloads with what they have recorded and nobody has judged.
 pub fn run(seed: u64) -> Report<Vec<Workload>> {
-    let mut options = Options::swarm(seed);
-    options.trouble /= 2;
+    let options = Options { desks: SLOTS.len(), ..Options::shop(seed) };
     let count = PROMISES.len() as u64;
     let (first, step) = (seed % count, 1 + seed / count % (count - 1));
     let workloads = [first, (first + step) % count].map(|at| Workload::new(&PROMISES[at as usize])).to_vec();
-    let clients = Clients { workloads, slots: Mutex::default() };
-    let world = simulate(World::new(options), &clients, "simulated_histories");
-    report(&world, clients.workloads)
+    simulate(options, &Clients { workloads }).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 struct Clients {
     workloads: Vec<Workload>,
-    /// Who works at each place: the place is free when its client has gone.
-    slots: Mutex<BTreeMap<(usize, usize), Arc<()>>>,
-}
-
-impl Clients {
-    /// A free place at a site.
-    fn place(&self, node: usize) -> (usize, Arc<()>) {
-        let mut slots = self.slots.lock();
-        let free = (0..SLOTS.len())
-            .find(|slot| slots.get(&(node, *slot)).is_none_or(|place| Arc::strong_count(place) == 1));
-        let slot = free.unwrap_or_else(|| panic!("site {node} has more clients than places"));
-        let place = Arc::new(());
-        slots.insert((node, slot), place.clone());
-        (slot, place)
-    }
 }
 
 impl Work for Clients {
+    type Told = Vec<Workload>;
+
+    fn test(&self) -> &'static str {
+        "simulated_histories"
+    }
+
     fn set_up(&self, world: &mut World, node: usize) -> Task {
         let (mut connection, time) = (Simulated::new(world, node, &[]), world.time.clone());
         Box::pin(async move {
@@ -62,23 +48,20 @@ impl Work for Clients {
         })
     }
 
-    fn client(&self, world: &mut World, node: usize, until: u64) -> Task {
-        let (slot, place) = self.place(node);
-        let workload = self.workloads[SLOTS[slot]].clone();
-        let worker = Worker {
-            process: (node * SLOTS.len() + slot) as u64,
-            site: format!("s{}", node + 1),
-            random: world.fork_random(),
-        };
+    fn client(&self, world: &mut World, desk: Desk) -> Task {
+        let workload = self.workloads[SLOTS[desk.id / world.nodes.len()]].clone();
+        let site = format!("s{}", desk.node + 1);
+        let worker = Worker { process: desk.id as u64, site, random: Random::new(0) };
         let may = if workload.promise.blue { &BLUE[..] } else { &ANY[..] };
-        let (connection, time) = (Simulated::new(world, node, may), world.time.clone());
-        Box::pin(async move {
-            work(workload, connection, worker, time, until).await;
-            drop(place);
-        })
+        let (connection, time) = (Simulated::new(world, desk.node, may), world.time.clone());
+        Box::pin(work(workload, connection, worker, time, desk))
     }
 
     fn audit(&self, _: &World, _: usize) {}
+
+    fn told(&self) -> Vec<Workload> {
+        self.workloads.clone()
+    }
 }
 
 async fn insist(connection: &mut Simulated, time: &Time, text: &str) {
@@ -87,13 +70,18 @@ async fn insist(connection: &mut Simulated, time: &Time, text: &str) {
     }
 }
 
-async fn work(workload: Workload, mut connection: Simulated, mut worker: Worker, time: Time, until: u64) {
+async fn work(workload: Workload, mut connection: Simulated, mut worker: Worker, time: Time, desk: Desk) {
     // The tables are there when the clients begin, but perhaps not at this site.
     connection.may_lack_tables = true;
     insist(&mut connection, &time, READY).await;
     connection.may_lack_tables = false;
     workload.prepare(&mut connection).await.unwrap_or_else(|trouble| panic!("SET fails: {trouble:?}"));
-    while time.now() < until {
+    while desk.is_open() {
+        let Some(random) = desk.turn() else {
+            time.sleep(40_000).await;
+            continue;
+        };
+        worker.random = random;
         // What failed is written down.
         let _ = workload.transact(&mut connection, &mut worker).await;
         let pause = worker.random.below(40_000);
@@ -109,10 +97,10 @@ async fn work(workload: Workload, mut connection: Simulated, mut worker: Worker,
 }
 
 /// What any statement may meet.
-const ANY: [&str; 5] = ["40001", "40003", "57P03", "53300", "53200"];
+const ANY: [&str; 6] = ["40001", "40003", "57P03", "53300", "53200", "53100"];
 
 /// What a blue one may: nothing of other sites.
-const BLUE: [&str; 3] = ["40001", "53300", "53200"];
+const BLUE: [&str; 4] = ["40001", "53300", "53200", "53100"];
 
 /// A session in the simulator. An error that cannot be fails the run.
 struct Simulated {

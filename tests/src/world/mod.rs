@@ -18,88 +18,56 @@
 //! What is not simulated: QUIC and the PostgreSQL protocol's bytes (the cluster tests with real processes do that), and
 //! scheduling within a process.
 
+pub mod desk;
 pub mod effects;
+pub mod faults;
 pub mod histories;
+pub mod keep;
 pub mod network;
 pub mod node;
+pub mod options;
 mod run;
 pub mod shop;
 pub mod time;
+pub mod trace;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use bytes::Bytes;
-use gemini::site::{Input, Output};
+use gemini::site::{Input, Output, Reply};
 use gemini_shadow_ops::SiteId;
 use gemini_sql::host::Host;
 
 use crate::check::Checks;
 use crate::random::Random;
-use network::{Network, Weather};
+use desk::Desk;
+use faults::{Over, Planned};
+use keep::Keep;
+use network::Network;
 use node::Node;
+pub use options::Options;
 use time::Time;
+use trace::{Happened, Trace};
 
 /// When every simulation begins: 2026-01-01, in microseconds since 1970.
 const BEGIN: u64 = 1_767_225_600_000_000;
-
-/// What a world is made of. All of it can be drawn from a seed.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The seed.
-    pub seed: u64,
-    /// How many sites.
-    pub sites: usize,
-    /// One-way delays lie between these, µs.
-    pub delay: (u64, u64),
-    /// How badly links behave.
-    pub weather: Weather,
-    /// A sync takes between these, µs.
-    pub sync: (u64, u64),
-    /// How far clocks are off, µs.
-    pub skew: u64,
-    /// Crashes, cuts and pauses, per simulated second, in thousandths.
-    pub faults: u64,
-    /// How long faults go on, µs.
-    pub trouble: u64,
-}
-
-impl Options {
-    /// Draws everything but the seed from the seed: no two seeds stress the same things.
-    pub fn swarm(seed: u64) -> Options {
-        let mut random = Random::new(seed).fork();
-        let far = if random.chance(500) { 3_000 } else { 90_000 };
-        Options {
-            seed,
-            sites: if random.chance(200) { 5 } else { 3 },
-            delay: (200, far),
-            weather: Weather {
-                lost: if random.chance(500) { random.below(30) } else { 0 },
-                doubled: if random.chance(500) { random.below(30) } else { 0 },
-                reordered: if random.chance(500) { random.below(60) } else { 0 },
-            },
-            sync: if random.chance(200) { (1_000, 40_000) } else { (50, 400) },
-            skew: if random.chance(300) { 200_000 } else { 5_000 },
-            faults: if random.chance(150) { 0 } else { random.between(100, 800) },
-            trouble: random.between(4, 12) * 1_000_000,
-        }
-    }
-}
 
 #[derive(Debug)]
 enum Event {
     Tick { node: usize, life: u64 },
     Arrive { to: usize, life: u64, from: usize, bytes: Bytes },
     Synced { node: usize, life: u64 },
+    Link { node: usize, life: u64, input: Input },
     Links,
-    Fault,
+    Fault { number: usize, planned: Planned },
+    Over { which: usize },
     Start { node: usize },
-    Heal { from: usize, to: usize },
 }
 
 /// A client's life as a future.
@@ -108,6 +76,7 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 struct Client {
     node: usize,
     life: u64,
+    desk: Option<usize>,
     task: Option<Task>,
     woken: Arc<Flag>,
 }
@@ -135,33 +104,38 @@ pub struct World {
     /// Which pairs are linked (least first), and since when one of them has not been heard.
     linked: BTreeMap<(usize, usize), Option<u64>>,
     clients: Vec<Client>,
+    /// Turns begun at each desk.
+    turns: BTreeMap<usize, Arc<AtomicU64>>,
+    keep: Arc<Keep>,
+    /// How faults end.
+    ends: Vec<Over>,
+    /// Since when.
+    troubled: Option<u64>,
+    healed: bool,
     /// The promises.
     pub checks: Checks,
     /// Site steps so far.
     pub steps: u64,
-    /// The last events, for people.
-    trace: VecDeque<String>,
-    /// A hash of every event so far: two runs of a seed must agree.
-    pub fingerprint: u64,
-    troubled: bool,
+    trace: Trace,
 }
 
 impl World {
     /// With all sites down.
     pub fn new(options: Options) -> World {
+        let options = options.calmed();
         let mut random = Random::new(options.seed);
-        let network =
-            Network::new(options.sites, options.delay.0, options.delay.1, options.weather, &mut random);
+        let (least, most) = options.delay;
+        let network = Network::new(options.sites, least, most, options.weather, &mut random);
         let preferred = SiteId(random.between(1, options.sites as u64) as u16);
-        let nodes = (1..=options.sites as u16)
-            .map(|id| {
-                let skew = random.below(2 * options.skew + 1) as i64 - options.skew as i64;
-                Node::new(SiteId(id), options.sites as u16, preferred, skew)
-            })
-            .collect();
         let time = Time::default();
         time.advance(BEGIN);
-        let sites = options.sites;
+        let node = |id| {
+            let skew = random.below(2 * options.skew + 1) as i64 - options.skew as i64;
+            Node::new(SiteId(id), preferred, skew, &time, random.fork())
+        };
+        let nodes = (1..=options.sites as u16).map(node).collect();
+        let checks = Checks::new(&options);
+        let keep = Arc::new(options.keep.clone());
         let mut world = World {
             options,
             random,
@@ -173,11 +147,14 @@ impl World {
             scheduled: 0,
             linked: BTreeMap::new(),
             clients: Vec::new(),
-            checks: Checks::new(sites),
+            turns: BTreeMap::new(),
+            keep,
+            ends: Vec::new(),
+            troubled: None,
+            healed: false,
+            checks,
             steps: 0,
-            trace: VecDeque::new(),
-            fingerprint: 0,
-            troubled: false,
+            trace: Trace::default(),
         };
         world.schedule(10_000, Event::Links);
         world
@@ -198,6 +175,11 @@ impl World {
         self.time.now() - BEGIN
     }
 
+    /// How long trouble has lasted, µs; None before it began.
+    pub fn troubled_for(&self) -> Option<u64> {
+        self.troubled.map(|since| self.time.now() - since)
+    }
+
     /// What sessions of a running site speak to.
     pub fn host(&self, node: usize) -> Arc<dyn Host> {
         self.nodes[node].process.as_ref().expect("the site runs").host.clone()
@@ -205,9 +187,41 @@ impl World {
 
     /// Adds a client to a running site. Its future is dropped when the site's process ends.
     pub fn connect(&mut self, node: usize, task: Task) {
+        self.add_client(node, None, task);
+    }
+
+    fn add_client(&mut self, node: usize, desk: Option<usize>, task: Task) {
         let life = self.nodes[node].life;
         let woken = Arc::new(Flag(AtomicBool::new(true)));
-        self.clients.push(Client { node, life, task: Some(task), woken });
+        self.clients.push(Client { node, life, desk, task: Some(task), woken });
+    }
+
+    /// The `place`-th desk of a running site, if nobody sits there and it is kept.
+    pub fn free_desk(&mut self, node: usize, place: usize, until: u64) -> Option<Desk> {
+        let id = place * self.nodes.len() + node;
+        let taken = self.clients.iter().any(|client| client.desk == Some(id) && client.task.is_some());
+        if taken || self.nodes[node].process.is_none() || !self.keep.desk(id) {
+            return None;
+        }
+        Some(Desk {
+            id,
+            node,
+            until,
+            seed: Random::new(self.options.seed ^ ((id as u64 + 1) << 32)).bits(),
+            turns: self.turns.entry(id).or_default().clone(),
+            time: self.time.clone(),
+            keep: self.keep.clone(),
+        })
+    }
+
+    /// Turns begun so far, by desk.
+    pub fn turns(&self) -> BTreeMap<usize, u64> {
+        self.turns.iter().map(|(desk, turns)| (*desk, turns.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Adds a client at a desk of a running site.
+    pub fn seat(&mut self, node: usize, desk: usize, task: Task) {
+        self.add_client(node, Some(desk), task);
     }
 
     /// How many clients have not come to their end.
@@ -215,9 +229,14 @@ impl World {
         self.clients.iter().filter(|client| client.task.is_some()).count()
     }
 
-    /// The last events.
+    /// The last events, with a legend.
     pub fn trace(&self) -> String {
-        self.trace.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+        self.trace.text()
+    }
+
+    /// A hash of every event so far: two runs of a plan must agree.
+    pub fn fingerprint(&self) -> u64 {
+        self.trace.fingerprint
     }
 
     fn schedule(&mut self, after: u64, event: Event) {
@@ -230,27 +249,48 @@ impl World {
         self.pending.insert(self.scheduled, event);
     }
 
-    fn note(&mut self, line: String) {
-        let line = format!("{:>10} {line}", self.elapsed());
-        for byte in line.bytes() {
-            self.fingerprint = (self.fingerprint ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        if self.trace.len() == 400 {
-            self.trace.pop_front();
-        }
-        self.trace.push_back(line);
+    fn note(&mut self, happened: Happened) {
+        self.trace.add(self.elapsed(), happened);
+    }
+
+    fn say(&mut self, mark: &'static str, text: String) {
+        self.note(Happened::Said { mark, text });
     }
 
     /// Gives one input to a running site, and carries out what it answers.
     fn step(&mut self, node: usize, input: Input) {
-        let now = self.nodes[node].clock(self.time.now());
+        let now = self.nodes[node].clock.now();
+        let input = self.watched(node, input);
         let Some(process) = self.nodes[node].process.as_mut() else { return };
         let mut out = Vec::new();
         process.site.step(now, input, &mut out);
         self.steps += 1;
         self.carry_out(node, out);
-        if let Some(process) = &self.nodes[node].process {
-            self.checks.after_step(node, &process.site);
+        let Some(process) = &self.nodes[node].process else { return };
+        if self.checks.after_step(node, &process.site) {
+            let applied = process.site.engine().applied().clone();
+            let shown = self.checks.shown(node).clone();
+            self.note(Happened::Applied { node, applied, shown });
+        }
+        let under_way = self.nodes[node].process.as_ref().is_some_and(|process| process.batch.is_some());
+        for (told, answer) in self.checks.answers(node, under_way) {
+            self.say("!", format!("s{} {told}", node + 1));
+            let process = self.nodes[node].process.as_ref();
+            self.checks.told(node, &process.expect("it has just stepped").site, &answer.outcome);
+            answer.reply.send(answer.outcome);
+        }
+    }
+
+    /// Has the checkers hear the answer to a submission before its session does.
+    fn watched(&mut self, node: usize, input: Input) -> Input {
+        match input {
+            Input::Submit { submission, reply } if !reply.is_closed() => {
+                let (ours, answer) = Reply::new();
+                let what = self.checks.submitted(node, self.time.now(), &submission, reply, answer);
+                self.say("?", format!("s{} {what}", node + 1));
+                Input::Submit { submission, reply: ours }
+            }
+            other => other,
         }
     }
 
@@ -263,30 +303,21 @@ impl World {
     fn carry_out_one(&mut self, node: usize, output: Output) {
         let life = self.nodes[node].life;
         match output {
-            Output::Send { to, frame } => {
-                let to = usize::from(to.0) - 1;
-                let receiver = self.nodes[to].life;
-                for at in self.network.arrivals(self.time.now(), node, to, &mut self.random) {
-                    let event = Event::Arrive { to, life: receiver, from: node, bytes: frame.clone() };
-                    self.schedule_at(at, event);
-                }
-            }
+            Output::Send { to, frame } => self.send(node, usize::from(to.0) - 1, frame),
             Output::Write(batch) => {
-                let (least, most) = self.options.sync;
-                let takes = self.random.between(least, most);
-                self.nodes[node].process.as_mut().expect("it has just stepped").batch = Some(batch);
+                let takes = self.nodes[node].sync_takes(self.options.sync);
+                let Some(process) = self.nodes[node].process.as_mut() else { return };
+                self.checks.writes(node, &process.site, batch.end);
+                process.batch = Some(batch);
                 self.schedule(takes, Event::Synced { node, life });
             }
             Output::Upkeep(upkeep) => {
                 let disk = self.nodes[node].disk.clone();
-                upkeep.run(&disk).expect("the simulated disk has room");
-            }
-            Output::Reply(reply, outcome) => {
-                if let Ok(committed) = &outcome {
-                    self.checks.acknowledged(node, committed.id);
+                if let Some(input) = upkeep.run(&disk).err().and_then(|error| self.disk_error(node, &error)) {
+                    self.schedule(0, Event::Link { node, life, input });
                 }
-                reply.send(outcome);
             }
+            Output::Reply(reply, outcome) => reply.send(outcome),
             Output::Minted(reply, outcome) => reply.send(outcome),
             Output::Visible => {
                 if let Some(process) = &self.nodes[node].process {
@@ -295,40 +326,43 @@ impl World {
             }
             Output::Disconnect { site, reason } => {
                 let other = usize::from(site.0) - 1;
-                self.note(format!("s{} disconnects s{}: {reason}", node + 1, other + 1));
+                self.say(" ", format!("s{} disconnects s{}: {reason}", node + 1, other + 1));
                 self.unlink(node.min(other), node.max(other), "closed");
             }
             Output::Drained => {}
-            Output::Stop(reason) => panic!("site s{} stops: {reason}", node + 1),
+            Output::Stop(reason) => {
+                let broken = self.nodes[node].broken;
+                assert!(broken, "stop: site s{} stops although its disk is sound: {reason}", node + 1);
+                self.crash(node);
+            }
         }
     }
-}
 
-fn poll(client: &mut Client) {
-    let Some(task) = client.task.as_mut() else { return };
-    client.woken.0.store(false, Ordering::Relaxed);
-    let waker = Waker::from(client.woken.clone());
-    if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-        client.task = None;
-    }
-}
-
-impl World {
-    /// How many clients a site's process has.
-    pub fn clients_of(&self, node: usize) -> usize {
-        let life = self.nodes[node].life;
-        self.clients.iter().filter(|c| c.node == node && c.life == life && c.task.is_some()).count()
+    fn send(&mut self, from: usize, to: usize, frame: Bytes) {
+        self.checks.says(from, to, &frame);
+        let life = self.nodes[to].life;
+        for at in self.network.arrivals(self.time.now(), from, to) {
+            self.schedule_at(at, Event::Arrive { to, life, from, bytes: frame.clone() });
+        }
     }
 
     /// Whether nothing is under way and all sites are at one frontier, on disk.
     pub fn quiet(&self) -> bool {
-        let mut frontiers = self.nodes.iter().map(|node| {
+        let running = self.nodes.iter().filter(|node| !node.away);
+        let mut frontiers = running.map(|node| {
             let process = node.process.as_ref()?;
             let visible = process.site.engine().reader().snapshot().frontier().clone();
             (visible == *process.site.engine().applied()).then_some(visible)
         });
         let Some(Some(first)) = frontiers.next() else { return false };
         self.busy_clients() == 0 && frontiers.all(|other| other.as_ref() == Some(&first))
+    }
+
+    /// Some sites, fewer than half, to be lost.
+    pub fn minority(&mut self) -> Vec<usize> {
+        let sites = self.nodes.len() as u64;
+        let (first, many) = (self.random.below(sites), self.random.between(1, (sites - 1) / 2));
+        (first..first + many).map(|node| (node % sites) as usize).collect()
     }
 
     /// Where everyone is, for people.
@@ -343,5 +377,14 @@ impl World {
             None => format!("{}: down", node.id),
         };
         self.nodes.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn poll(client: &mut Client) {
+    let Some(task) = client.task.as_mut() else { return };
+    client.woken.0.store(false, Ordering::Relaxed);
+    let waker = Waker::from(client.woken.clone());
+    if task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+        client.task = None;
     }
 }

@@ -1,4 +1,5 @@
-//! The network between simulated sites: links that delay, lose, double and reorder frames, and that can be cut.
+//! The network between simulated sites: links that delay, lose, double and reorder frames, and that can be cut or slowed, each
+//! direction with chance of its own.
 
 use std::collections::BTreeMap;
 
@@ -18,77 +19,91 @@ pub struct Weather {
 struct Direction {
     /// One way, µs.
     delay: u64,
-    cut: bool,
+    /// How many faults cut it at the moment.
+    cuts: u32,
+    /// How many times as long it takes.
+    slow: u64,
     /// When the last frame arrives: without reordering none overtakes it.
     last: u64,
+    random: Random,
 }
 
 /// All links.
 #[derive(Clone, Debug)]
 pub struct Network {
     directions: BTreeMap<(usize, usize), Direction>,
-    /// How badly they all behave.
-    pub weather: Weather,
+    weather: Weather,
 }
 
 impl Network {
-    /// Links between `sites` sites; each pair's one-way delay is drawn between `least` and `most`, µs.
+    /// Links between `sites` sites; each pair's one-way delay is drawn between `least` and `most`, µs, and one direction of
+    /// some pairs takes longer than the other.
     pub fn new(sites: usize, least: u64, most: u64, weather: Weather, random: &mut Random) -> Network {
         let mut directions = BTreeMap::new();
         for a in 0..sites {
             for b in a + 1..sites {
                 let delay = random.between(least, most);
-                for pair in [(a, b), (b, a)] {
-                    directions.insert(pair, Direction { delay, cut: false, last: 0 });
+                let back = if random.chance(300) { random.between(least, most) } else { delay };
+                for (pair, delay) in [((a, b), delay), ((b, a), back)] {
+                    let random = random.fork();
+                    directions.insert(pair, Direction { delay, cuts: 0, slow: 1, last: 0, random });
                 }
             }
         }
         Network { directions, weather }
     }
 
-    /// Cuts or heals one direction.
-    pub fn set_cut(&mut self, from: usize, to: usize, cut: bool) {
+    /// Cuts one direction until it is mended.
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.change(from, to, |direction| direction.cuts += 1);
+    }
+
+    /// Takes one cut back.
+    pub fn mend(&mut self, from: usize, to: usize) {
+        self.change(from, to, |direction| direction.cuts = direction.cuts.saturating_sub(1));
+    }
+
+    /// Makes frames of one direction take so many times as long.
+    pub fn slow(&mut self, from: usize, to: usize, times: u64) {
+        self.change(from, to, |direction| direction.slow = times);
+    }
+
+    fn change(&mut self, from: usize, to: usize, change: impl FnOnce(&mut Direction)) {
         if let Some(direction) = self.directions.get_mut(&(from, to)) {
-            direction.cut = cut;
+            change(direction);
         }
     }
 
-    /// Heals everything, and lets the weather clear up.
-    pub fn heal(&mut self) {
+    /// Frames are no longer lost, doubled or reordered.
+    pub fn clear_up(&mut self) {
         self.weather = Weather::default();
-        for direction in self.directions.values_mut() {
-            direction.cut = false;
-        }
     }
 
     /// Whether frames pass both ways.
     pub fn open(&self, a: usize, b: usize) -> bool {
-        [(a, b), (b, a)].iter().all(|pair| self.directions.get(pair).is_some_and(|d| !d.cut))
-    }
-
-    /// Whether frames pass in this direction.
-    pub fn passes(&self, from: usize, to: usize) -> bool {
-        self.directions.get(&(from, to)).is_some_and(|d| !d.cut)
+        [(a, b), (b, a)].iter().all(|pair| self.directions.get(pair).is_some_and(|d| d.cuts == 0))
     }
 
     /// When a frame sent now arrives: never, once or twice.
-    pub fn arrivals(&mut self, now: u64, from: usize, to: usize, random: &mut Random) -> Vec<u64> {
+    pub fn arrivals(&mut self, now: u64, from: usize, to: usize) -> Vec<u64> {
         let weather = self.weather;
         let Some(direction) = self.directions.get_mut(&(from, to)) else { return Vec::new() };
-        if direction.cut || random.chance(weather.lost) {
+        let random = &mut direction.random;
+        if direction.cuts > 0 || random.chance(weather.lost) {
             return Vec::new();
         }
-        let jitter = random.below(direction.delay / 20 + 1);
-        let mut arrives = now + direction.delay + jitter;
+        let delay = direction.delay * direction.slow;
+        let jitter = random.below(delay / 20 + 1);
+        let mut arrives = now + delay + jitter;
         if random.chance(weather.reordered) {
-            arrives += random.below(direction.delay + 1);
+            arrives += random.below(delay + 1);
         } else {
             arrives = arrives.max(direction.last + 1);
             direction.last = arrives;
         }
         let mut arrivals = vec![arrives];
         if random.chance(weather.doubled) {
-            arrivals.push(arrives + random.below(direction.delay + 1));
+            arrivals.push(arrives + random.below(delay + 1));
         }
         arrivals
     }

@@ -1,10 +1,11 @@
-//! One simulated process and its disk.
+//! One simulated machine: its disk, its clock, and the process, if one runs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gemini::host::{Mailbox, MailboxError, SiteHost};
-use gemini::site::{Input, MintingClass, Options, Output, Site};
+use gemini::site::{Input, MintingClass, OpenError, Output, Site, Steady};
+use gemini_engine::disk::Fault as DiskFault;
 use gemini_engine::log::LogOptions;
 use gemini_engine::{Batch, MemDisk, MemStore, Seq};
 use gemini_replication::Timing;
@@ -14,13 +15,48 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::time::Time;
+use super::{Event, Options};
 use crate::random::Random;
+
+/// How long a red commit waits for the order, µs.
+pub const COMMIT_TIMEOUT: u64 = 3_000_000;
+
+/// A machine's clock: wrong by some, set forward and back, and made steady as the program's is.
+#[derive(Clone, Debug)]
+pub struct MachineClock {
+    time: Time,
+    inner: Arc<Mutex<(i64, Steady)>>,
+}
+
+impl MachineClock {
+    fn new(time: &Time, skew: i64) -> MachineClock {
+        let steady = Steady::new(time.now().saturating_add_signed(skew), time.now());
+        MachineClock { time: time.clone(), inner: Arc::new(Mutex::new((skew, steady))) }
+    }
+
+    /// Sets it by so many µs.
+    pub fn set(&self, by: i64) {
+        self.inner.lock().0 += by;
+    }
+
+    /// Microseconds since 1970, as the machine has it.
+    pub fn now(&self) -> u64 {
+        let (skew, steady) = &mut *self.inner.lock();
+        let now = self.time.now();
+        steady.read(now.saturating_add_signed(*skew), now)
+    }
+
+    /// A new process trusts the wall clock again.
+    fn restart(&self) {
+        let (skew, steady) = &mut *self.inner.lock();
+        *steady = Steady::new(self.time.now().saturating_add_signed(*skew), self.time.now());
+    }
+}
 
 /// Inputs of a site's sessions, until the world takes them.
 #[derive(Debug)]
 pub struct Letters {
-    time: Time,
-    skew: i64,
+    clock: MachineClock,
     queue: Mutex<VecDeque<Input>>,
     random: Mutex<Random>,
 }
@@ -32,7 +68,7 @@ impl Mailbox for Letters {
     }
 
     fn now(&self) -> u64 {
-        self.time.now().saturating_add_signed(self.skew)
+        self.clock.now()
     }
 
     fn random(&self) -> u64 {
@@ -66,84 +102,117 @@ pub struct Node {
     pub id: SiteId,
     /// Survives.
     pub disk: MemDisk,
-    /// Survives.
+    /// Survives, but for what was not flushed.
     pub store: Arc<MemStore>,
     /// None while it is down.
     pub process: Option<Process>,
     /// How many processes there have been: what was meant for an earlier one is dropped.
     pub life: u64,
-    /// Its clock's error, µs.
-    pub skew: i64,
-    sites: u16,
+    /// Its clock.
+    pub clock: MachineClock,
+    /// How many faults make the process stand still.
+    pub paused: u32,
+    /// What happens to it when it goes on.
+    pub(super) deferred: Vec<Event>,
+    /// A slow disk's syncs take between these, µs.
+    pub sync: Option<(u64, u64)>,
+    /// The disk has little room left.
+    pub full: bool,
+    /// The disk is about to fail, or has.
+    pub broken: bool,
+    /// It does not start.
+    pub away: bool,
+    /// Chance of its own.
+    pub random: Random,
     preferred: SiteId,
 }
 
 impl Node {
     /// A machine with an empty disk.
-    pub fn new(id: SiteId, sites: u16, preferred: SiteId, skew: i64) -> Node {
+    pub fn new(id: SiteId, preferred: SiteId, skew: i64, time: &Time, random: Random) -> Node {
         Node {
             id,
             disk: MemDisk::new(),
-            store: Arc::new(MemStore::default()),
+            store: Arc::new(MemStore::crashing()),
             process: None,
             life: 0,
-            skew,
-            sites,
+            clock: MachineClock::new(time, skew),
+            paused: 0,
+            deferred: Vec::new(),
+            sync: None,
+            full: false,
+            broken: false,
+            away: false,
+            random,
             preferred,
         }
     }
 
-    /// The machine's clock.
-    pub fn clock(&self, now: u64) -> u64 {
-        now.saturating_add_signed(self.skew)
-    }
-
-    fn options(&self, random: u64) -> Options {
-        Options {
+    fn options(&mut self, world: &Options) -> gemini::site::Options {
+        let (segment_bytes, checkpoint_every, memory) = world.engine;
+        gemini::site::Options {
             id: self.id,
-            members: (1..=self.sites).map(|n| (SiteId(n), format!("s{n}"))).collect(),
+            members: (1..=world.sites as u16).map(|n| (SiteId(n), format!("s{n}"))).collect(),
             cluster: 7,
             preferred: Some(self.preferred),
             minting: MintingClass { class: u32::from(self.id.0) - 1, classes: 32 },
-            window: 10_000,
-            commit_timeout: 3_000_000,
+            window: world.window,
+            commit_timeout: COMMIT_TIMEOUT,
             clock_offset: 500_000,
             timing: Timing::default(),
-            random,
+            random: self.random.bits(),
             engine: gemini_engine::Options {
-                log: LogOptions { segment_bytes: 64 * 1024, ..LogOptions::default() },
-                memory: 8 * 1024 * 1024,
-                checkpoint_every: 128 * 1024,
+                log: LogOptions { segment_bytes, ..LogOptions::default() },
+                memory,
+                checkpoint_every,
                 conflicts: 1_000,
             },
         }
     }
 
     /// Starts a process on what the disk holds.
-    pub fn start(&mut self, time: &Time, random: &mut Random, out: &mut Vec<Output>) {
+    pub fn start(&mut self, world: &Options, out: &mut Vec<Output>) -> Result<(), OpenError> {
         assert!(self.process.is_none(), "one process at a time");
         self.life += 1;
-        let options = self.options(random.bits());
+        self.clock.restart();
+        let options = self.options(world);
         let names = options.members.iter().map(|(id, name)| (*id, name.clone())).collect();
-        let now = self.clock(time.now());
-        let site = Site::open(now, options, Arc::new(self.disk.clone()), self.store.clone(), out)
-            .unwrap_or_else(|error| panic!("site {} cannot open what its own disk kept: {error}", self.id));
+        let disk = Arc::new(self.disk.clone());
+        let site = Site::open(self.clock.now(), options, disk, self.store.clone(), out)?;
         let letters = Arc::new(Letters {
-            time: time.clone(),
-            skew: self.skew,
+            clock: self.clock.clone(),
             queue: Mutex::default(),
-            random: Mutex::new(random.fork()),
+            random: Mutex::new(self.random.fork()),
         });
         let (visible, receiver) = watch::channel(site.shared().reader.visible());
         let host = SiteHost::new(self.id, names, site.shared().clone(), letters.clone(), receiver);
         self.process = Some(Process { site, host: Arc::new(host), letters, batch: None, visible });
+        Ok(())
     }
 
-    /// The power goes: the process is gone, and of what was not synced chance keeps what it likes.
-    pub fn crash(&mut self, random: &mut Random) {
+    /// The power goes: the process is gone. The batch under way has got as far as chance has it, and of what was not synced
+    /// chance keeps, loses, tears and garbles what it likes; so it does with what the store has not flushed.
+    pub fn crash(&mut self) {
+        let random = &mut self.random;
+        if let Some(mut batch) = self.process.as_mut().and_then(|process| process.batch.take()) {
+            self.disk.fail(DiskFault::From(random.between(1, 6)));
+            // Whether it came to its end is the disk's secret.
+            let _ = batch.write(&self.disk);
+        }
         self.process = None;
         self.life += 1;
+        self.paused = 0;
+        self.deferred.clear();
         self.disk.crash(&mut || random.bits());
+        self.broken = false;
+        let kept = random.below(self.store.unflushed() as u64 + 1);
+        self.store.crash(kept as usize);
+    }
+
+    /// How long its next sync takes, µs, where a sound disk takes between these.
+    pub fn sync_takes(&mut self, sound: (u64, u64)) -> u64 {
+        let (least, most) = self.sync.unwrap_or(sound);
+        self.random.between(least, most)
     }
 }
 

@@ -1,10 +1,12 @@
-//! Running the world: taking events in order, faults, links, clients.
+//! Running the world: taking events in order, processes, disks, links, clients.
 
 use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 
 use gemini::site::Input;
+use gemini_engine::log::{LogError, LogRemedy};
 
+use super::trace::Happened;
 use super::{Event, World, poll};
 
 /// How often a site ticks, µs.
@@ -16,14 +18,24 @@ const LINKS: u64 = 50_000;
 /// A link over which nothing comes is given up after this long, µs.
 const GIVE_UP: u64 = 1_000_000;
 
+/// How often a batch that a full disk refused is tried again, and a process that could not start is, µs.
+const RETRY: u64 = 200_000;
+
 impl World {
-    /// Starts a site's process.
+    /// Starts a site's process, if it is down and not away.
     pub fn start(&mut self, node: usize) {
+        if self.nodes[node].process.is_some() || self.nodes[node].away {
+            return;
+        }
         let mut out = Vec::new();
-        let time = self.time.clone();
-        let mut random = self.random.fork();
-        self.nodes[node].start(&time, &mut random, &mut out);
-        self.note(format!("s{} starts", node + 1));
+        if let Err(error) = self.nodes[node].start(&self.options, &mut out) {
+            let bad = self.nodes[node].broken || self.nodes[node].full;
+            assert!(bad, "recovery: site s{} cannot open what its own disk kept: {error}", node + 1);
+            self.say("▼", format!("s{} cannot start: {error}", node + 1));
+            self.schedule(RETRY, Event::Start { node });
+            return;
+        }
+        self.say("▲", format!("s{}", node + 1));
         let life = self.nodes[node].life;
         if let Some(process) = &self.nodes[node].process {
             self.checks.started(node, &process.site);
@@ -34,40 +46,29 @@ impl World {
 
     /// The power goes at a site.
     pub fn crash(&mut self, node: usize) {
-        self.note(format!("s{} crashes", node + 1));
-        let mut random = self.random.fork();
+        if self.nodes[node].process.is_none() {
+            return;
+        }
+        self.say("▼", format!("s{}", node + 1));
         let life = self.nodes[node].life;
         self.clients.retain(|client| client.node != node || client.life != life);
-        self.nodes[node].crash(&mut random);
+        self.checks.crashed(node);
+        self.nodes[node].crash();
         let others: Vec<usize> = (0..self.nodes.len()).filter(|other| *other != node).collect();
         for other in others {
             self.unlink(node.min(other), node.max(other), "the peer has crashed");
         }
     }
 
-    /// Begins the time of trouble.
-    pub fn trouble(&mut self) {
-        self.troubled = true;
-        self.schedule(100_000, Event::Fault);
-    }
-
-    /// Ends it: links heal, sites come back.
-    pub fn heal(&mut self) {
-        self.troubled = false;
-        self.note("all heals".to_string());
-        self.network.heal();
-        for node in 0..self.nodes.len() {
-            if self.nodes[node].process.is_none() {
-                self.start(node);
-            }
+    /// Lets a paused process go on; it finds everything that happened meanwhile.
+    pub(super) fn resume(&mut self, node: usize) {
+        let machine = &mut self.nodes[node];
+        machine.paused = machine.paused.saturating_sub(1);
+        if machine.paused == 0 {
+            self.checks.stalled(node, self.time.now());
+            let deferred = std::mem::take(&mut self.nodes[node].deferred);
+            deferred.into_iter().for_each(|event| self.happen(event));
         }
-    }
-
-    /// Cuts or heals both directions between two sites.
-    pub fn set_cut(&mut self, a: usize, b: usize, cut: bool) {
-        self.note(format!("s{} - s{} {}", a + 1, b + 1, if cut { "cut" } else { "healed" }));
-        self.network.set_cut(a, b, cut);
-        self.network.set_cut(b, a, cut);
     }
 
     /// Runs for so long, µs, or until `done`.
@@ -102,7 +103,8 @@ impl World {
             let mut moved = false;
             let mut clients = std::mem::take(&mut self.clients);
             for client in &mut clients {
-                if client.woken.0.load(Ordering::Relaxed) && client.task.is_some() {
+                let runs = self.nodes[client.node].paused == 0;
+                if runs && client.woken.0.load(Ordering::Relaxed) && client.task.is_some() {
                     poll(client);
                     moved = true;
                 }
@@ -111,7 +113,7 @@ impl World {
             clients.retain(|client| client.task.is_some());
             self.clients = clients;
             for node in 0..self.nodes.len() {
-                while let Some(letter) = self.nodes[node].process.as_ref().and_then(|p| p.letters.take()) {
+                while let Some(letter) = self.letter(node) {
                     self.step(node, letter);
                     moved = true;
                 }
@@ -122,29 +124,43 @@ impl World {
         }
     }
 
+    fn letter(&self, node: usize) -> Option<Input> {
+        let node = &self.nodes[node];
+        node.process.as_ref().filter(|_| node.paused == 0)?.letters.take()
+    }
+
     fn happen(&mut self, event: Event) {
+        let at = match &event {
+            Event::Tick { node, .. } | Event::Synced { node, .. } | Event::Link { node, .. } => Some(*node),
+            Event::Arrive { to, .. } => Some(*to),
+            _ => None,
+        };
+        if let Some(node) = at.filter(|node| self.nodes[*node].paused > 0) {
+            return self.nodes[node].deferred.push(event);
+        }
         match event {
             Event::Tick { node, life } => self.tick(node, life),
             Event::Arrive { to, life, from, bytes } => {
                 let pair = (from.min(to), from.max(to));
                 if self.nodes[to].life == life && self.linked.contains_key(&pair) {
-                    self.note(format!("s{} -> s{} {} bytes", from + 1, to + 1, bytes.len()));
+                    self.note(Happened::Frame { from, to, bytes: bytes.clone() });
                     let from = self.nodes[from].id;
                     self.step(to, Input::Frame { from, bytes });
                 }
             }
             Event::Synced { node, life } => self.synced(node, life),
+            Event::Link { node, life, input } => {
+                if self.nodes[node].life == life {
+                    self.step(node, input);
+                }
+            }
             Event::Links => {
                 self.look_at_links();
                 self.schedule(LINKS, Event::Links);
             }
-            Event::Fault => self.fault(),
-            Event::Start { node } => {
-                if self.nodes[node].process.is_none() {
-                    self.start(node);
-                }
-            }
-            Event::Heal { from, to } => self.network.set_cut(from, to, false),
+            Event::Fault { number, planned } => self.fault(number, planned),
+            Event::Over { which } => self.over(which),
+            Event::Start { node } => self.start(node),
         }
     }
 
@@ -157,6 +173,7 @@ impl World {
             process.site.fold_handle().fold(64).expect("the simulated store does not fail");
         }
         self.schedule(TICK, Event::Tick { node, life });
+        self.checks.waits(node, self.time.now());
     }
 
     fn synced(&mut self, node: usize, life: u64) {
@@ -166,16 +183,41 @@ impl World {
         let disk = self.nodes[node].disk.clone();
         let Some(process) = self.nodes[node].process.as_mut() else { return };
         let Some(mut batch) = process.batch.take() else { return };
-        let end = batch.write(&disk).expect("the simulated disk does not fail");
-        self.step(node, Input::Durable(end));
+        match batch.write(&disk) {
+            Ok(end) => {
+                self.note(Happened::Synced { node, end: end.0 });
+                self.checks.synced(node, end);
+                self.step(node, Input::Durable(end));
+            }
+            Err(error) if error.remedy() == LogRemedy::Retry => {
+                process.batch = Some(batch);
+                self.disk_error(node, &error);
+                self.checks.stalled(node, self.time.now());
+                self.schedule(RETRY, Event::Synced { node, life });
+            }
+            Err(error) => {
+                let input = self.disk_error(node, &error);
+                input.into_iter().for_each(|input| self.step(node, input));
+            }
+        }
+    }
+
+    /// What the program's log and keeper threads do about an error: a full disk is waited for, of any other the site is told.
+    pub(super) fn disk_error(&mut self, node: usize, error: &LogError) -> Option<Input> {
+        self.say("⚡", format!("s{}: {error}", node + 1));
+        if error.remedy() == LogRemedy::Retry {
+            assert!(self.nodes[node].full, "disk: site s{} finds a disk full that is not: {error}", node + 1);
+            return None;
+        }
+        Some(Input::LogFailed(error.to_string()))
     }
 
     fn look_at_links(&mut self) {
         let now = self.time.now();
         for a in 0..self.nodes.len() {
             for b in a + 1..self.nodes.len() {
-                let alive = self.nodes[a].process.is_some() && self.nodes[b].process.is_some();
-                let open = alive && self.network.open(a, b);
+                let runs = |node: usize| self.nodes[node].process.is_some() && self.nodes[node].paused == 0;
+                let open = runs(a) && runs(b) && self.network.open(a, b);
                 match self.linked.get(&(a, b)).copied() {
                     None if open => self.link(a, b),
                     Some(_) if open => {
@@ -192,58 +234,26 @@ impl World {
     }
 
     fn link(&mut self, a: usize, b: usize) {
-        self.note(format!("s{} = s{} linked", a + 1, b + 1));
+        self.say(" ", format!("s{} = s{} linked", a + 1, b + 1));
         self.linked.insert((a, b), None);
         let (first, second) = (self.nodes[a].id, self.nodes[b].id);
-        self.step(a, Input::PeerUp(second));
-        self.step(b, Input::PeerUp(first));
+        self.tell(a, Input::PeerUp(second));
+        self.tell(b, Input::PeerUp(first));
     }
 
     pub(super) fn unlink(&mut self, a: usize, b: usize, reason: &str) {
         if self.linked.remove(&(a, b)).is_none() {
             return;
         }
-        self.note(format!("s{} x s{} {reason}", a + 1, b + 1));
+        self.say(" ", format!("s{} x s{} {reason}", a + 1, b + 1));
         let (first, second) = (self.nodes[a].id, self.nodes[b].id);
-        self.step(a, Input::PeerDown { site: second, reason: reason.to_string() });
-        self.step(b, Input::PeerDown { site: first, reason: reason.to_string() });
+        self.tell(a, Input::PeerDown { site: second, reason: reason.to_string() });
+        self.tell(b, Input::PeerDown { site: first, reason: reason.to_string() });
     }
 
-    /// Something goes wrong, now and then.
-    fn fault(&mut self) {
-        if !self.troubled {
-            return;
-        }
-        self.schedule(100_000, Event::Fault);
-        if !self.random.chance(self.options.faults / 10) {
-            return;
-        }
-        let node = self.random.below(self.nodes.len() as u64) as usize;
-        let other = (node + 1 + self.random.below(self.nodes.len() as u64 - 1) as usize) % self.nodes.len();
-        let lasts = self.random.between(200_000, 4_000_000);
-        match self.random.below(4) {
-            0 | 1 if self.nodes[node].process.is_some() => {
-                self.crash(node);
-                self.schedule(lasts, Event::Start { node });
-            }
-            2 => self.cut_for(&[(node, other), (other, node)], lasts),
-            3 if self.random.chance(500) => self.cut_for(&[(node, other)], lasts),
-            3 => {
-                let all: Vec<(usize, usize)> = (0..self.nodes.len())
-                    .filter(|peer| *peer != node)
-                    .flat_map(|peer| [(node, peer), (peer, node)])
-                    .collect();
-                self.cut_for(&all, lasts);
-            }
-            _ => {}
-        }
-    }
-
-    fn cut_for(&mut self, directions: &[(usize, usize)], lasts: u64) {
-        for (from, to) in directions {
-            self.note(format!("s{} -> s{} cut for {lasts} µs", from + 1, to + 1));
-            self.network.set_cut(*from, *to, true);
-            self.schedule(lasts, Event::Heal { from: *from, to: *to });
-        }
+    /// A site hears of a link: at once, or when it goes on.
+    fn tell(&mut self, node: usize, input: Input) {
+        let life = self.nodes[node].life;
+        self.happen(Event::Link { node, life, input });
     }
 }

@@ -25,6 +25,7 @@ use gemini_sql::error::Result;
 use gemini_sql::session::{Collected, CopyInput, Session, Shared};
 use parking_lot::Mutex;
 
+use super::desk::Desk;
 use super::time::Time;
 use crate::random::Random;
 
@@ -91,12 +92,13 @@ pub struct Shopper {
 type Rows = Vec<Vec<Value>>;
 
 /// What any write may meet: a concurrent change, an unknown outcome, unreachable sites, full queues.
-const ANY: &[&str] = &["40001", "40003", "57P03", "53300", "53200"];
+const ANY: &[&str] = &["40001", "40003", "57P03", "53300", "53200", "53100"];
 
 impl Shopper {
     /// At a site.
-    pub fn new(shared: Shared, time: Time, random: Random, books: Arc<Mutex<Books>>) -> Shopper {
-        Shopper { session: Session::new(shared, "shopper", "shop", 1), time, random, books }
+    pub fn new(shared: Shared, time: Time, books: Arc<Mutex<Books>>) -> Shopper {
+        let session = Session::new(shared, "shopper", "shop", 1);
+        Shopper { session, time, random: Random::new(0), books }
     }
 
     /// Declares the tables and fills them; tries until it has worked.
@@ -121,10 +123,21 @@ impl Shopper {
         }
     }
 
-    /// Works until `until`, µs since 1970.
-    pub async fn work(mut self, until: u64) {
-        self.wait_for_tables(until).await;
-        while self.time.now() < until {
+    /// Commits blue and red, when all is well.
+    pub async fn probe(mut self) {
+        self.insist("UPDATE item SET hits = GREATEST(hits, 0) WHERE i_id = 0").await;
+        self.insist("UPDATE account SET balance = balance WHERE id = 0").await;
+    }
+
+    /// Works at a desk until it closes.
+    pub async fn work(mut self, desk: Desk) {
+        self.wait_for_tables(&desk).await;
+        while desk.is_open() {
+            let Some(random) = desk.turn() else {
+                self.time.sleep(30_000).await;
+                continue;
+            };
+            self.random = random;
             let (name, result) = match self.random.below(40) {
                 0..=5 => ("order", self.order().await),
                 6..=9 => ("restock", self.restock().await),
@@ -149,8 +162,8 @@ impl Shopper {
     }
 
     /// The accounts are filled last, and all that set-up writes is red: who sees them sees everything.
-    async fn wait_for_tables(&mut self, until: u64) {
-        while self.time.now() < until {
+    async fn wait_for_tables(&mut self, desk: &Desk) {
+        while desk.is_open() {
             match self.run("SELECT id FROM account", &["42P01"]).await {
                 Ok(rows) if !rows.is_empty() => return,
                 _ => self.time.sleep(20_000).await,

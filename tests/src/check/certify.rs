@@ -1,0 +1,163 @@
+//! Certification (DESIGN §3 "Certification", "Bounded deltas", "Once"): every verdict, worked out once more by somebody who
+//! remembers all entries for ever and compares footprints item by item, with no index and no window to forget with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gemini_shadow_ops::verdict::Refusal;
+use gemini_shadow_ops::{
+    Entry, EntryId, Item, Key, Op, RedTransaction, Schema, SchemaChange, Slack, Verdict,
+};
+
+use super::history::News;
+use super::invariants::number;
+
+#[derive(Debug)]
+pub(super) struct Certify {
+    window: u64,
+    schema: Schema,
+    accepted: BTreeMap<u64, Arc<Entry>>,
+    /// Where each id was first used, by itself or by a VOID.
+    used: BTreeMap<EntryId, u64>,
+    decided: u64,
+}
+
+impl Certify {
+    pub fn new(window: u64) -> Certify {
+        let schema = Schema::default();
+        Certify { window, schema, accepted: BTreeMap::new(), used: BTreeMap::new(), decided: 0 }
+    }
+
+    /// The first site to reach a red index is compared; the others must agree with it anyway.
+    pub fn check(&mut self, news: &News) {
+        for (r, entry, verdict) in &news.red {
+            if *r != self.decided + 1 {
+                continue;
+            }
+            self.decided = *r;
+            let expected = self.expect(*r, entry);
+            let found = name(verdict);
+            assert_eq!(found, expected, "certification: r{r} {}: {verdict:?}", entry.id());
+            self.used.entry(entry.id()).or_insert(*r);
+            if *verdict == Verdict::Accepted {
+                self.accept(*r, entry);
+            }
+        }
+    }
+
+    fn accept(&mut self, r: u64, entry: &Arc<Entry>) {
+        self.accepted.insert(r, entry.clone());
+        let Entry::Transaction(red) = &**entry else { return };
+        for op in &red.transaction.ops {
+            if let Op::Schema(change) = &op.op {
+                self.schema.apply(change, r);
+            }
+        }
+    }
+
+    fn expect(&self, r: u64, entry: &Entry) -> &'static str {
+        let Entry::Transaction(red) = entry else { return "void" };
+        let base = red.transaction.statements.iter().map(|s| s.red).min().unwrap_or(0);
+        // Everything in (base, r) must be remembered by everybody.
+        let too_old = base + 1 < r.saturating_sub(self.window);
+        match self.used.get(&red.id) {
+            Some(first) if *first + self.window >= r => return "void",
+            Some(_) => {
+                assert!(too_old, "certification: {} is used again at r{r} with a base of {base}", red.id);
+                return "too old";
+            }
+            None => {}
+        }
+        let seen_at =
+            |statement: u16| red.transaction.statements.get(usize::from(statement)).map_or(base, |s| s.red);
+        if too_old {
+            "too old"
+        } else if self.stale(red) {
+            "stale table"
+        } else if red.footprint.reads.iter().any(|read| self.written(&read.item, seen_at(read.statement))) {
+            "conflict"
+        } else if red.slacks.iter().any(|slack| !self.fits(slack, base, seen_at(slack.statement))) {
+            "slack"
+        } else {
+            "accepted"
+        }
+    }
+
+    fn stale(&self, red: &RedTransaction) -> bool {
+        let moved = red.tables.iter().any(|(table, version)| {
+            *version != self.schema.tables.get(table).map_or(0, |table| table.version)
+        });
+        let vouched = |op: &Op| {
+            let Some(table) = op.table() else { return true };
+            let makes = |op: &Op| matches!(op, Op::Schema(SchemaChange::CreateTable(t)) if t.id == table);
+            red.tables.iter().any(|(id, _)| *id == table)
+                || red.transaction.ops.iter().any(|op| makes(&op.op))
+        };
+        moved || !red.transaction.ops.iter().all(|op| vouched(&op.op))
+    }
+
+    /// Whether somebody accepted after `seen` wrote it.
+    fn written(&self, read: &Item, seen: u64) -> bool {
+        self.after(seen).any(|(_, red)| red.footprint.writes.iter().any(|write| meets(read, write)))
+    }
+
+    fn after(&self, r: u64) -> impl Iterator<Item = (u64, &RedTransaction)> {
+        self.accepted.range(r + 1..).filter_map(|(r, entry)| match &**entry {
+            Entry::Transaction(red) => Some((*r, red)),
+            Entry::Void(_) => None,
+        })
+    }
+
+    /// What was seen, less what was taken since the oldest statement, plus what was given since its own.
+    fn fits(&self, slack: &Slack, base: u64, seen: u64) -> bool {
+        let spend = number(&slack.spend);
+        if spend <= 0 {
+            return true;
+        }
+        let cell = |s: &Slack| (s.table, s.key.clone(), s.incarnation, s.column);
+        let mut left = number(&slack.slack) - spend;
+        for (r, red) in self.after(base) {
+            let Some(other) = red.slacks.iter().find(|other| cell(other) == cell(slack)) else { continue };
+            let towards_this = if other.side == slack.side { 1 } else { -1 };
+            let given = -number(&other.spend) * towards_this;
+            if given < 0 || r > seen {
+                left += given;
+            }
+        }
+        left >= 0
+    }
+}
+
+fn name(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accepted => "accepted",
+        Verdict::Void => "void",
+        Verdict::Refused(Refusal::Conflict { .. }) => "conflict",
+        Verdict::Refused(Refusal::Slack { .. }) => "slack",
+        Verdict::Refused(Refusal::StaleTable { .. }) => "stale table",
+        Verdict::Refused(Refusal::BaseTooOld { .. }) => "too old",
+    }
+}
+
+/// Whether a write of `write` disappoints who read `read`.
+fn meets(read: &Item, write: &Item) -> bool {
+    use Item::{Cells, IndexKey, Range, Row, Table};
+    let within = |from: &Key, to: &Key, key: &Key| from <= key && (to.0.is_empty() || key < to);
+    if let (Table { table }, other) | (other, Table { table }) = (read, write) {
+        return other.table() == Some(*table);
+    }
+    match (read, write) {
+        (Cells { table, key, columns }, Cells { table: t, key: k, columns: c }) => {
+            (table, key) == (t, k) && !columns.is_disjoint(c)
+        }
+        (Range { index, from, to, .. }, IndexKey { index: i, key, .. })
+        | (IndexKey { index: i, key, .. }, Range { index, from, to, .. }) => {
+            index == i && within(from, to, key)
+        }
+        (Range { index, from, to, .. }, Range { index: i, from: f, to: t, .. }) => {
+            index == i && (to.0.is_empty() || f < to) && (t.0.is_empty() || from < t)
+        }
+        (Row { .. } | IndexKey { .. } | Item::Catalogue | Item::Sequence { .. }, _) => read == write,
+        _ => false,
+    }
+}

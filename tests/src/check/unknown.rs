@@ -1,0 +1,70 @@
+//! Entry ids are used once, and unknown outcomes are resolved (DESIGN §3 "Once", "Outcome"): whoever was told 40003 learns later
+//! from `gemini.transaction_status`, at any site that still remembers it, and all sites say the same.
+
+use std::collections::BTreeMap;
+
+use gemini::site::{Outcome, Site};
+use gemini_shadow_ops::{Entry, EntryId, TxnId, Verdict};
+use gemini_sql::host::{CommitError, TransactionStatus};
+
+use super::history::{History, News};
+
+#[derive(Debug, Default)]
+pub(super) struct Unknown {
+    /// The outcomes that clients do not know.
+    asked: Vec<EntryId>,
+    /// How each id ended, by the first entry that named it, and where.
+    ended: BTreeMap<EntryId, (u64, TransactionStatus)>,
+    known: u64,
+}
+
+impl Unknown {
+    pub fn told(&mut self, outcome: &Outcome) {
+        if let Err(CommitError::Unknown { id, .. }) = outcome {
+            self.asked.push(*id);
+        }
+    }
+
+    pub fn ordered(&mut self, news: &News) {
+        for (r, entry, verdict) in &news.red {
+            if *r != self.known + 1 {
+                continue;
+            }
+            self.known = *r;
+            let id = entry.id();
+            let status = match (&**entry, verdict) {
+                (Entry::Transaction(_), Verdict::Accepted) => TransactionStatus::Committed(TxnId::Red(*r)),
+                (Entry::Transaction(_), Verdict::Refused(_)) => TransactionStatus::Refused,
+                _ => TransactionStatus::Void,
+            };
+            if let Some((first, _)) = self.ended.get(&id) {
+                let again = matches!(status, TransactionStatus::Committed(_));
+                assert!(!again, "once: {id} ended at r{first} and is accepted at r{r}");
+                continue;
+            }
+            self.ended.insert(id, (*r, status));
+        }
+    }
+
+    /// Whether the order has ended all of them.
+    pub fn resolved(&self) -> bool {
+        self.asked.iter().all(|id| self.ended.contains_key(id))
+    }
+
+    pub fn finish(&self, site: &Site, window: u64, history: &History) {
+        for id in &self.asked {
+            let Some((r, expected)) = self.ended.get(id) else {
+                panic!("outcome: {id} is unknown to its client, and the order never ended it");
+            };
+            let found = site.shared().outcome(*id);
+            // A restarted site remembers what the window does; a VOID that comes later still is taken at its word.
+            let restarted = matches!(found, TransactionStatus::Unknown | TransactionStatus::Void);
+            let forgotten = restarted && r + window <= history.red.len() as u64;
+            assert!(
+                found == *expected || forgotten,
+                "outcome: site {} says of {id} {found:?}, the order {expected:?}",
+                site.id()
+            );
+        }
+    }
+}
