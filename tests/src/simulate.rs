@@ -92,7 +92,7 @@ pub fn run_shop(seed: u64) -> Report<Books> {
 }
 
 /// Runs a world of these options with these clients.
-pub fn simulate<W: Work>(options: Options, work: &W) -> Result<Report<W::Told>, Failure> {
+pub fn simulate<W: Work>(options: Options, work: &W) -> Result<Report<W::Told>, Box<Failure>> {
     let drawn = options.clone();
     let mut world = World::new(options);
     world.checks.promise = work.promise();
@@ -104,7 +104,7 @@ pub fn simulate<W: Work>(options: Options, work: &W) -> Result<Report<W::Told>, 
             told: work.told(),
             fingerprint: world.fingerprint(),
         }),
-        Err(panic) => Err(Failure::new(&world, drawn, work.test(), &*panic)),
+        Err(panic) => Err(Box::new(Failure::new(&world, drawn, work.test(), &*panic))),
     }
 }
 

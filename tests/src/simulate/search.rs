@@ -51,7 +51,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 impl<W: Work> Space<W> {
-    fn run(&self, options: Options) -> Result<Report<W::Told>, Failure> {
+    fn run(&self, options: Options) -> Result<Report<W::Told>, Box<Failure>> {
         simulate(options, &(self.work)())
     }
 

@@ -14,7 +14,7 @@ use crate::world::options::{CALM, Options};
 const RUNS: u32 = 400;
 
 /// The smallest failure found with the promise of `failure`, which may be itself. `work` makes the clients of one run.
-pub fn shrink<W: Work>(failure: Failure, work: &dyn Fn() -> W) -> Failure {
+pub fn shrink<W: Work>(failure: Box<Failure>, work: &dyn Fn() -> W) -> Box<Failure> {
     let loud = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let mut shrinking = Shrinking { best: failure, work, left: RUNS };
@@ -24,7 +24,7 @@ pub fn shrink<W: Work>(failure: Failure, work: &dyn Fn() -> W) -> Failure {
 }
 
 struct Shrinking<'a, W: Work> {
-    best: Failure,
+    best: Box<Failure>,
     work: &'a dyn Fn() -> W,
     left: u32,
 }
