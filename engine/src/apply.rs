@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::row::Context;
 use gemini_shadow_ops::{ColumnId, Key, Op, Row, RowState, ShadowTransaction, TableId, TxnId};
 
@@ -57,6 +58,8 @@ impl Engine {
                     format!("{id}: effect {number} names statement {}, which it has not", op.statement);
                 return Err(Error::Internal { message });
             };
+            let seen = if planted(Fault::ConcurrencyByDeps) { &transaction.deps } else { seen };
+            let seq = if planted(Fault::HalfVisible) && number > 0 { Seq(seq.0 + 1) } else { seq };
             let context =
                 Context { id, stamp: transaction.stamp, seen, schema_version: transaction.schema_version };
             self.apply_row(entry, key, &op.op, Place { id, lsn, seq, number, context })?;
@@ -89,7 +92,7 @@ impl Engine {
             return Ok(());
         };
         drop(rows);
-        if !displaced.is_empty() {
+        if !displaced.is_empty() && !planted(Fault::DisplacedInSilence) {
             self.shared.conflicts.lock().note(place.lsn, place.number, place.seq, place.id, displaced);
         }
         self.apply_indexes(entry, key, before, after, place.seq);
@@ -126,6 +129,7 @@ impl Engine {
         };
         if let Stored::Row { lsn, .. } = &chain.stored
             && *lsn >= place.lsn
+            && !planted(Fault::FoldWithoutLsn)
         {
             return None;
         }
@@ -195,7 +199,7 @@ impl Engine {
                 continue;
             }
             let mut entries = index.entries.write();
-            if let Some(old) = old {
+            if let Some(old) = old.filter(|_| !planted(Fault::IndexEntryLeft)) {
                 entries.set(old, key, seq, false, &self.needed);
             }
             if let Some(new) = new {

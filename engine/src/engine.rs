@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Dot, Entry, Frontier, Schema, ShadowTransaction, TxnId, Verdict};
 
 use crate::digest::Digest;
@@ -158,7 +159,10 @@ impl Engine {
         transaction: &Arc<ShadowTransaction>,
     ) -> Result<(Lsn, Seq), Error> {
         self.check_next(TxnId::Blue(dot))?;
-        let lsn = self.log.append(&Record::Admit { dot })?;
+        let lsn = match planted(Fault::AdmitNotLogged) {
+            true => self.log.end(),
+            false => self.log.append(&Record::Admit { dot })?,
+        };
         self.dots.admitted(dot);
         let seq = self.apply_all(TxnId::Blue(dot), lsn, transaction)?;
         Ok((lsn, seq))
@@ -182,7 +186,8 @@ impl Engine {
         entry: &Entry,
         verdict: &Verdict,
     ) -> Result<Seq, Error> {
-        if let (Verdict::Accepted, Entry::Transaction(red)) = (verdict, entry) {
+        let accepted = *verdict == Verdict::Accepted || planted(Fault::RefusedApplied);
+        if let (true, Entry::Transaction(red)) = (accepted, entry) {
             return self.apply_all(TxnId::Red(r), lsn, &red.transaction);
         }
         // Passed over: no effect but on the frontier, which becomes visible like any other.
@@ -239,7 +244,11 @@ impl Engine {
             newest = self.marks.pop_front();
         }
         if let Some(mark) = newest {
-            let epoch = Epoch::new(mark.seq, mark.frontier, mark.schema, mark.catalogue);
+            let frontier = match planted(Fault::FrontierBeforeApply) {
+                true => self.applied.clone(),
+                false => mark.frontier,
+            };
+            let epoch = Epoch::new(mark.seq, frontier, mark.schema, mark.catalogue);
             self.shared.pins.publish(epoch, &mut self.needed);
             self.needed.extend(self.marks.iter().map(|mark| mark.seq));
         }

@@ -25,6 +25,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Key, Row, RowState, TableId};
 
 use crate::checkpoint::Pending;
@@ -116,7 +117,7 @@ impl Shared {
             done += self.fold_batch(&mut folder)?;
             batches += 1;
         }
-        if folder.work.is_empty()
+        if (folder.work.is_empty() || planted(Fault::CheckpointTooSoon))
             && let Some(pending) = folder.checkpoint.take()
         {
             self.finish_checkpoint(pending)?;

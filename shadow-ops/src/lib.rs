@@ -37,6 +37,7 @@
 //! | [`footprint`] | reads and writes implied by effects |
 //! | [`verdict`] | certification |
 //! | [`row`] | incarnations, merging, displaced values |
+//! | [`fault`] | mistakes that only a test build can switch on |
 //! | [`codec`], [`text`] | bytes with golden tests; one text form for scripts, dumps and logs |
 //!
 //! # Worked example
@@ -71,6 +72,7 @@
 pub mod classify;
 pub mod codec;
 pub mod draft;
+pub mod fault;
 pub mod footprint;
 pub mod ids;
 pub mod op;

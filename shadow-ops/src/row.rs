@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Fault, planted};
 use crate::ids::{ColumnId, Frontier, Stamp, TableId, TxnId};
 use crate::op::{Key, Op, Write};
 use crate::schema::{Column, MergeRule, RowRule, Table};
@@ -148,15 +149,23 @@ impl Incarnation {
             let (stamp, _) = self.cell(*column);
             let Some(cell) = Arc::make_mut(&mut self.values).get_mut(slot) else { continue };
             match write {
+                Write::Set(value) if planted(Fault::GroupSingly) && *cell == *value => continue,
+                Write::Set(value) if planted(Fault::LwwByArrival) => *cell = value.clone(),
                 Write::Set(value) => match stamp.cmp(&context.stamp) {
                     Ordering::Less => *cell = value.clone(),
                     Ordering::Equal => *cell = greatest(cell, value),
                     Ordering::Greater => {}
                 },
+                Write::Add(_) if planted(Fault::DeltaByStamp) && stamp > context.stamp => {}
                 Write::Add(value) if least => {
                     *cell = sum(table.column(*column), cell, value);
                 }
                 Write::Add(_) => {}
+                Write::Max(value) if planted(Fault::MaxByStamp) => {
+                    if stamp < context.stamp {
+                        *cell = value.clone();
+                    }
+                }
                 Write::Max(value) => *cell = greatest(cell, value),
                 Write::Min(value) => *cell = least_of(cell, value),
             }
@@ -255,7 +264,8 @@ impl RowState {
         displaced: &mut Vec<Displaced>,
     ) {
         let Change { table, context, hash } = change;
-        let touches = table.add_wins_since.is_some_and(|since| context.schema_version >= since);
+        let touches = table.add_wins_since.is_some_and(|since| context.schema_version >= since)
+            && !planted(Fault::UpdateKeepsNothing);
         let mut live = false;
         for id in of {
             let Ok(at) = self.position(*id) else { continue };
@@ -263,6 +273,9 @@ impl RowState {
             incarnation.fingerprint = incarnation.fingerprint.wrapping_add(*hash);
             if touches {
                 incarnation.touched.add(context.id);
+            }
+            if planted(Fault::EndedRevived) {
+                incarnation.died = None;
             }
             live |= incarnation.is_live(table);
         }
@@ -280,6 +293,13 @@ impl RowState {
 
     fn delete(&mut self, change: &Change<'_>, key: &Key, of: &[TxnId], displaced: &mut Vec<Displaced>) {
         let Change { table, context, hash } = change;
+        let met: Vec<TxnId>;
+        let of = if planted(Fault::DeleteUnseen) {
+            met = self.incarnations.iter().map(|i| i.id).collect();
+            &met[..]
+        } else {
+            of
+        };
         for id in of {
             let Ok(at) = self.position(*id) else { continue };
             let incarnation = &mut self.incarnations[at];

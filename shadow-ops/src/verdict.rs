@@ -30,6 +30,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Fault, planted};
 use crate::footprint::Item;
 use crate::ids::{EntryId, TableId};
 use crate::op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp};
@@ -141,6 +142,9 @@ impl From<State> for Window {
         window.last = state.last.max(state.recent.len() as u64);
         let first = window.last - state.recent.len() as u64 + 1;
         for (r, recent) in (first..).zip(&state.recent) {
+            if planted(Fault::WindowNotRebuilt) {
+                break;
+            }
             window.index(r, recent);
         }
         window.recent = state.recent;
@@ -234,7 +238,7 @@ impl Window {
             Entry::Transaction(red) => red.id,
             Entry::Void(id) => *id,
         };
-        if self.ids.contains_key(&id) {
+        if self.ids.contains_key(&id) && !planted(Fault::CopyAccepted) {
             return (Verdict::Void, Recent::nothing());
         }
         let Entry::Transaction(red) = entry else {
@@ -249,7 +253,7 @@ impl Window {
     fn refusal(&self, r: u64, red: &RedTransaction, schema: &Schema) -> Option<Refusal> {
         let base = red.transaction.statements.iter().map(|s| s.red).min().unwrap_or(0);
         // The window holds the last `recent.len()` indices before r; all of (base, r) must be among them.
-        if base.saturating_add(1) < r - self.recent.len() as u64 {
+        if base.saturating_add(1) < r - self.recent.len() as u64 && !planted(Fault::StaleBase) {
             return Some(Refusal::BaseTooOld { base });
         }
         if let Some(table) = stale_table(red, schema) {

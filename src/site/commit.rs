@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use gemini_engine::{Lsn, Record};
 use gemini_replication::wire::{MAX_TRANSACTION, transaction_size};
-use gemini_shadow_ops::{Color, Dot, Item, SequenceId, ShadowTransaction, Stamp, TxnId};
+use gemini_shadow_ops::fault::{Fault, planted};
+use gemini_shadow_ops::{Color, Dot, Hlc, Item, SequenceId, ShadowTransaction, Stamp, TxnId};
 use gemini_sql::host::{CommitError, Committed, Durability, Submission};
 
 use super::{Outcome, Output, Reply, Site};
@@ -73,7 +74,8 @@ impl Site {
         if submission.transaction.schema_version != self.engine.schema().version {
             return Err(CommitError::Conflict { item: Item::Catalogue, seq: self.engine.seq() });
         }
-        match self.engine.validate(&submission.local_reads) {
+        let reads = if planted(Fault::ValidationSkipped) { &[][..] } else { &submission.local_reads };
+        match self.engine.validate(reads) {
             Ok(Ok(())) => {}
             Ok(Err(conflict)) => {
                 return Err(CommitError::Conflict { item: conflict.item, seq: conflict.seq });
@@ -108,6 +110,7 @@ impl Site {
             .clock
             .above(self.now, self.greatest)
             .map_err(|error| CommitError::Rejected { sqlstate: "58000", message: error.to_string() })?;
+        let hlc = if planted(Fault::StampBelow) { Hlc { micros: self.now, count: 0 } } else { hlc };
         self.greatest = self.greatest.max(hlc);
         transaction.origin = self.options.id;
         transaction.stamp = Stamp { hlc, site: self.options.id };
@@ -133,12 +136,16 @@ impl Site {
         let committed = self.engine.commit_blue(dot, transaction.clone());
         let Some((position, seq)) = self.must(committed) else { return };
         self.counts.blue += 1;
-        self.acknowledgements.push_back(Acknowledgement {
+        let acknowledgement = Acknowledgement {
             position,
             reply,
             outcome: Ok(Committed { id: TxnId::Blue(dot), color: Color::Blue, seq }),
             quorum: (durability == Durability::Quorum).then_some((dot.n, self.now + timeout)),
-        });
+        };
+        match planted(Fault::BlueBeforeSync) {
+            true => self.acknowledge(acknowledgement, out),
+            false => self.acknowledgements.push_back(acknowledgement),
+        }
         self.with_replica(out, |replica, now, shelf, outputs| {
             replica.committed(now, dot, &transaction, shelf, outputs);
         });

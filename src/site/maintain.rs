@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gemini_engine::Record;
+use gemini_shadow_ops::fault::{Fault, planted};
 
 use super::{Output, PeerStatus, Site};
 
@@ -68,8 +69,8 @@ impl Site {
         let finished = self.engine.checkpointed();
         if let Some(Some(replay_from)) = self.must(finished) {
             let below = match self.engine.oldest_beyond(&self.replica.everywhere()) {
-                Some(needed) => replay_from.min(needed),
-                None => replay_from,
+                Some(needed) if !planted(Fault::CutBeyondPeers) => replay_from.min(needed),
+                _ => replay_from,
             };
             let cut = self.engine.cut(below);
             tracing::info!(replay_from = replay_from.0, cut = cut.0, "checkpoint");

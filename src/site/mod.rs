@@ -53,6 +53,7 @@ use std::sync::Arc;
 
 use gemini_engine::{Engine, Lsn, Record};
 use gemini_replication::{Clock, Mark, Replica, Timing};
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{EntryId, Hlc, SiteId, Window};
 use gemini_sql::host::CommitError;
 
@@ -209,6 +210,7 @@ impl Site {
             covered = self.marks.pop_front();
         }
         if let Some((_, mark)) = covered {
+            let mark = if planted(Fault::SealedLate) { self.replica.seal() } else { mark };
             self.with_replica(out, |replica, now, shelf, outputs| replica.durable(now, mark, shelf, outputs));
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gemini_engine::{Disk, Engine, Record, Replay, Store};
 use gemini_replication::{Clock, Recovered, Replica, SequencerRecovery, replica};
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Entry, Frontier, Hlc, SequenceId, SiteId, TxnId, Verdict, Window};
 use serde::{Deserialize, Serialize};
 
@@ -159,7 +160,7 @@ impl Site {
         }
         let fresh = gathered.identity.is_none();
         let identity = identify(&options, gathered.identity)?;
-        let start = gathered.start + 1;
+        let start = if planted(Fault::EntryIdsRepeat) { 1 } else { gathered.start + 1 };
         let recovered = Recovered {
             logged: gathered.logged,
             applied: engine.applied().clone(),
@@ -167,6 +168,12 @@ impl Site {
             incarnations: gathered.incarnations.clone(),
         };
         let replica = Replica::new(now, replica_options(&options, identity, start), recovered)?;
+        if planted(Fault::ClockBelowLog) {
+            gathered.greatest = Hlc::default();
+        }
+        if planted(Fault::MintFromZero) {
+            gathered.minted.clear();
+        }
         let clock = Clock::new(now, options.clock_offset, gathered.greatest)?;
         let minter = Minter::new(options.minting, gathered.minted);
         let shared = Arc::new(Shared::new(engine.reader(), minter));

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use gemini_engine::Lsn;
 use gemini_replication::{Failure, Unavailable};
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{
     Color, Entry, EntryId, Item, RedTransaction, TableId, TxnId, Verdict, verdict::Refusal,
 };
@@ -137,7 +139,7 @@ impl Site {
             },
         });
         self.acknowledgements.push_back(Acknowledgement {
-            position,
+            position: if planted(Fault::RedBeforeSync) { Lsn(0) } else { position },
             reply: proposal.reply,
             outcome,
             quorum: None,

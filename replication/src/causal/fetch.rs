@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Dot, Entry, Frontier, SiteId};
 
 use super::Causal;
@@ -59,6 +60,9 @@ impl Causal {
 
     /// Asks for what has been missing for too long.
     pub(super) fn fetch(&mut self, now: u64, out: &mut Vec<Output>) {
+        if planted(Fault::GapNotFetched) {
+            return;
+        }
         let sites: Vec<SiteId> = self.origins.keys().copied().filter(|site| *site != self.me).collect();
         for site in sites {
             self.fetch_blue(now, site, out);

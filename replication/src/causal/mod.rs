@@ -48,6 +48,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Dot, Entry, Frontier, ShadowTransaction, SiteId};
 
 use crate::replica::{Output, Shelf, Timing};
@@ -233,7 +234,7 @@ impl Causal {
             let dot = Dot { site: origin, n };
             plausible(dot, &t)?;
             let next = self.logged.blue(origin) + 1;
-            if n == next {
+            if n == next || (n > next && planted(Fault::GapJumped)) {
                 self.log(now, dot, t, shelf, out);
                 self.unstash(now, origin, shelf, out);
             } else if n > next
@@ -352,6 +353,17 @@ fn admissible(entry: &Entry, applied: &Frontier) -> bool {
     }
 }
 
+/// A blue transaction waits for everything that it depends on.
+fn ready(t: &ShadowTransaction, applied: &Frontier) -> bool {
+    if planted(Fault::AdmitBySeen) {
+        return t.statements.iter().all(|seen| applied.includes(seen));
+    }
+    if planted(Fault::RedDepsIgnored) {
+        return covers_blue(applied, &t.deps);
+    }
+    applied.includes(&t.deps)
+}
+
 impl Origin {
     fn get(&self, dot: Dot, shelf: &dyn Shelf) -> Option<Arc<ShadowTransaction>> {
         self.waiting.get(&dot.n).cloned().or_else(|| shelf.blue(dot))
@@ -391,7 +403,7 @@ impl Origin {
         if self.next_applied.as_ref().is_none_or(|(known, _)| *known != dot.n) {
             self.next_applied = self.get(dot, shelf).map(|t| (dot.n, t));
         }
-        if !self.next_applied.as_ref().is_some_and(|(_, t)| applied.includes(&t.deps)) {
+        if !self.next_applied.as_ref().is_some_and(|(_, t)| ready(t, applied)) {
             return None;
         }
         let (_, t) = self.next_applied.take()?;

@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Dot, ShadowTransaction, SiteId};
 
 use super::{Causal, Mark};
@@ -248,7 +249,11 @@ impl Causal {
         {
             peer.owed = false;
             peer.told = now;
-            out.push(Output::Send { to, message: PeerMessage::Acks(self.durable.clone()) });
+            let acks = match planted(Fault::ReceiptAcknowledged) {
+                true => self.seal(self.durable.ordered).acks,
+                false => self.durable.clone(),
+            };
+            out.push(Output::Send { to, message: PeerMessage::Acks(acks) });
         }
     }
 

@@ -55,6 +55,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Entry, Frontier, SiteId};
 use raft::eraftpb::{Entry as RaftEntry, Message};
 use raft::{Config, RawNode, StateRole};
@@ -424,7 +425,8 @@ impl Sequencer {
                 self.ordered = self.ordered.max(self.node.store().r_at(hard.commit));
                 self.persist(&Record::Hard(hard), out);
             }
-            let needs = if ready.must_sync() { self.appended } else { 0 };
+            let waits = ready.must_sync() && !planted(Fault::SequencerUnsynced);
+            let needs = if waits { self.appended } else { 0 };
             let messages = ready.take_persisted_messages();
             self.releases.push_back(Release { number: ready.number(), needs, messages });
             let committed = ready.take_committed_entries();

@@ -20,6 +20,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Entry, Frontier, SiteId};
 
 use super::Sequencer;
@@ -156,7 +157,7 @@ impl Sequencer {
                     return None;
                 }
             };
-            if let Some(deps) = missing(&entry, &self.held) {
+            if let Some(deps) = missing(&entry, &self.held).filter(|_| !planted(Fault::WrittenBeforeDeps)) {
                 keep = i;
                 if first {
                     out.push(Event::Want { deps: deps.clone(), hint: from });

@@ -21,6 +21,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Entry, EntryId, SiteId};
 
 use super::parking::held;
@@ -210,7 +211,7 @@ impl Sequencer {
             self.proposals.open.iter().filter(|(_, o)| due(o)).map(|(id, _)| *id).collect();
         for id in ids {
             let Some(open) = self.proposals.open.get_mut(&id) else { continue };
-            let failure = if open.left {
+            let failure = if open.left && !planted(Fault::UnavailableAfterSending) {
                 open.entry = Arc::new(Entry::Void(id));
                 let reason = open.reason.take();
                 (open.deadline, open.sent, open.accepted) = (None, None, None);
@@ -313,6 +314,7 @@ impl Sequencer {
     fn try_order(&mut self, from: SiteId, entry: &Arc<Entry>, out: &mut Vec<Event>) -> bool {
         let known = self.red_in_log();
         let ready = match &**entry {
+            Entry::Transaction(_) if planted(Fault::ProposedBeforeDeps) => true,
             Entry::Transaction(t) => held(entry, &self.held) && t.transaction.deps.red <= known,
             Entry::Void(_) => true,
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Entry, EntryId};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,9 @@ impl SequencerRecovery {
                 if self.gap.is_none() {
                     self.gap = self.storage.append(first, slots).map_err(ReplicaError::Inconsistent).err();
                 }
+            }
+            Record::Hard(hard) if planted(Fault::VoteForgotten) => {
+                self.storage.hard = Hard { vote: 0, ..hard }
             }
             Record::Hard(hard) => self.storage.hard = hard,
             Record::Open(id) => _ = self.open.insert(id),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::scope::{Scope, cell};
 use super::{Reason, Rule};
 use crate::draft::DraftOp;
+use crate::fault::{Fault, planted};
 use crate::footprint::{ColumnSet, Slack};
 use crate::ids::{ColumnId, ConstraintId, TableId, TxnId};
 use crate::op::{Key, Op, Write};
@@ -241,7 +242,7 @@ impl<'a> Verdicts<'a> {
                 BoundSide::AtLeast => (arith::sub(&ty, seen, &bound.limit), arith::neg(&ty, change)),
                 BoundSide::AtMost => (arith::sub(&ty, &bound.limit, seen), arith::add(&ty, &zero(), change)),
             };
-            if sign(&spend) == Some(1) {
+            if sign(&spend) == Some(1) && !planted(Fault::BoundUnguarded) {
                 self.red(table.id, Some(column.id), Some(check.id), Rule::Bound);
             }
             let Some(incarnation) = of.first().copied() else { continue };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::draft::Draft;
+use crate::fault::{Fault, planted};
 use crate::footprint::Item;
 use crate::ids::{ColumnId, IndexId, TableId};
 use crate::op::{Key, Op};
@@ -52,6 +53,9 @@ impl<'a> Scope<'a> {
 
     /// Whether the value was minted in this transaction for this very column.
     pub fn is_minted(&self, table: TableId, column: ColumnId, value: &Value) -> bool {
+        if planted(Fault::ForeignMinted) {
+            return true;
+        }
         !self.minted.is_empty() && self.minted.contains(&(table, column, bytes(value)))
     }
 
@@ -132,6 +136,9 @@ pub(crate) fn child_range(
     parent: &Table,
     parent_row: &Row,
 ) -> Option<Item> {
+    if planted(Fault::ChildRangeDropped) {
+        return None;
+    }
     let all = Item::Table { table: child.id };
     let Some(index) = child.index(foreign_key.child_index) else { return Some(all) };
     let mut out = Vec::with_capacity(foreign_key.columns.len() * 10);

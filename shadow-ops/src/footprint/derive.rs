@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::{ColumnSet, Footprint, Item, Read};
 use crate::classify::scope::{Scope, child_range, parent_key};
 use crate::draft::{Draft, DraftOp};
+use crate::fault::{Fault, planted};
 use crate::ids::ColumnId;
 use crate::op::{Key, Op, SchemaChange, Write};
 use crate::schema::{Index, MergeRule, Minting, Schema, Table};
@@ -137,7 +138,9 @@ impl<'a> Derivation<'a> {
         if let (Some(before), Some(after)) = (&op.before, &op.after) {
             self.update_keys(op, table, &written, before, after);
         }
-        self.write(Item::Cells { table: table.id, key: key.clone(), columns: written });
+        if !planted(Fault::BlindWriteDropped) {
+            self.write(Item::Cells { table: table.id, key: key.clone(), columns: written });
+        }
     }
 
     /// Cells that an update reads by writing.
@@ -282,6 +285,9 @@ impl<'a> Derivation<'a> {
 
     /// A UNIQUE key found absent.
     fn read_absent(&mut self, statement: u16, table: &Table, index: &Index, row: &Row) {
+        if planted(Fault::AbsentReadDropped) {
+            return;
+        }
         if index.nulls_not_distinct || !index_has_null(table, index, row) {
             let key = index_key(table, index, row);
             self.read(statement, Item::IndexKey { table: table.id, index: index.id, key });
@@ -296,6 +302,9 @@ impl<'a> Derivation<'a> {
         table: &Table,
         row: &Row,
     ) {
+        if planted(Fault::ParentNotRead) {
+            return;
+        }
         if let Some(key) = parent_key(self.scope.schema, foreign_key, table, row) {
             let (table, index) = (foreign_key.parent, foreign_key.parent_index);
             self.read(statement, Item::IndexKey { table, index, key });

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::classify::sign;
+use crate::fault::{Fault, planted};
 use crate::footprint::Slack;
 use crate::ids::{ColumnId, TableId, TxnId};
 use crate::op::Key;
@@ -98,7 +99,9 @@ impl Changes {
                 Some(_) => *at > base,
                 None => return false,
             };
-            if counts {
+            if counts && planted(Fault::SlackNotSummed) {
+                left = arith::add(&EXACT, &arith::sub(&EXACT, &slack.slack, &slack.spend), &given);
+            } else if counts {
                 left = arith::add(&EXACT, &left, &given);
             }
         }
