@@ -103,7 +103,9 @@ impl Site {
         }
         let (id, status) = match (&*entry, &verdict) {
             (Entry::Transaction(red), Verdict::Accepted) => (red.id, committed(r)),
-            (Entry::Transaction(red), Verdict::Refused(_)) => (red.id, TransactionStatus::Refused),
+            (Entry::Transaction(red), Verdict::Refused(_)) => {
+                (red.id, self.decided(red.id, TransactionStatus::Refused))
+            }
             (Entry::Transaction(red), Verdict::Void) => {
                 (red.id, self.decided(red.id, TransactionStatus::Void))
             }
