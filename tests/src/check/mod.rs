@@ -8,6 +8,7 @@
 //! | `certify.rs` | every verdict is the one that somebody finds who remembers everything |
 //! | `dots.rs` | blue is never revoked: a dot on disk names one transaction for ever |
 //! | `frontier.rs` | what a site has applied and shows never goes back |
+//! | `held.rs` | no sequencer entry is written before the blue transactions that it depends on |
 //! | `honest.rs` | nothing that a site says or shows runs ahead of its last fsync; one vote per term |
 //! | `sequencer.rs` | one leader per term |
 //! | `ledger.rs` | blue waits for nobody but its own disk; nothing waits for ever; answers are true |
@@ -17,6 +18,8 @@
 //! | `atomic.rs` | a snapshot shows all effects of what its frontier covers, once, and no others (by fingerprints) |
 //! | `invariants.rs` | every declared invariant holds at every site at every moment |
 //! | `converge.rs` | equal frontiers mean equal tables |
+//! | `rows.rs` | rows are what their transactions say; stamps lie above what they overwrite; nothing is lost in silence |
+//! | `indexes.rs` | an index holds its table's rows and nothing else |
 //!
 //! `history.rs` keeps what they draw on. No checker believes what another part of the site says about the thing it checks:
 //! transactions come from the log, frontiers from the engine, frames from the wire.
@@ -28,11 +31,14 @@ mod certify;
 mod converge;
 mod dots;
 mod frontier;
+mod held;
 mod history;
 mod honest;
+mod indexes;
 mod invariants;
 mod ledger;
 mod order;
+mod rows;
 mod sequencer;
 mod session;
 mod unknown;
@@ -57,6 +63,7 @@ pub struct Checks {
     certify: certify::Certify,
     dots: dots::Dots,
     frontiers: frontier::Frontiers,
+    held: held::Held,
     honest: honest::Honest,
     leaders: sequencer::Leaders,
     ledger: ledger::Ledger,
@@ -83,6 +90,7 @@ impl Checks {
             certify: certify::Certify::new(options.window),
             dots: dots::Dots::default(),
             frontiers: frontier::Frontiers::new(sites),
+            held: held::Held::new(sites),
             honest: honest::Honest::new(sites),
             leaders: sequencer::Leaders::default(),
             ledger: ledger::Ledger::new(sites),
@@ -186,8 +194,11 @@ impl Checks {
     }
 
     /// A site says something to another.
-    pub fn says(&mut self, from: usize, to: usize, frame: &Bytes) {
+    pub fn says(&mut self, from: usize, site: Option<&Site>, to: usize, frame: &Bytes) {
         self.honest.says(from, to, frame);
+        if let Some(site) = site {
+            self.held.says(from, site, to, frame);
+        }
     }
 
     /// A site's process is about to lose its memory.
@@ -216,6 +227,7 @@ impl Checks {
     fn whole(&mut self, node: usize, site: &Site) {
         let snapshot = site.engine().reader().snapshot();
         self.converge.check(&snapshot);
+        indexes::check(&snapshot);
         self.atomic[node].whole(site.id().0, &snapshot);
         self.invariants[node].whole(&snapshot);
         if let Some(promise) = self.promise {
@@ -230,6 +242,7 @@ impl Checks {
             self.acknowledged.everywhere(site);
             self.unknown.finish(site, self.window, &self.history);
             self.whole(node, site);
+            rows::check(site, &self.history);
             assert_eq!(
                 site.engine().applied(),
                 sites[0].engine().applied(),

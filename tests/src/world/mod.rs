@@ -339,7 +339,8 @@ impl World {
     }
 
     fn send(&mut self, from: usize, to: usize, frame: Bytes) {
-        self.checks.says(from, to, &frame);
+        let site = self.nodes[from].process.as_ref().map(|process| &process.site);
+        self.checks.says(from, site, to, &frame);
         let life = self.nodes[to].life;
         for at in self.network.arrivals(self.time.now(), from, to) {
             self.schedule_at(at, Event::Arrive { to, life, from, bytes: frame.clone() });
