@@ -8,21 +8,18 @@
 //!
 //! It takes no lock: run it while the site is down, or copy a moving target.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
 use gemini_shadow_ops::{Frontier, IndexId, TableId};
 
 use crate::digest::Digest;
 use crate::disk::RealDisk;
-use crate::engine::Engine;
-use crate::log::{LogOptions, inspect};
+use crate::log::inspect;
+use crate::scratch::Scratch;
 use crate::snapshot::Snapshot;
-use crate::store::{SledStore, Store};
 use crate::versions::{BATCH, TableEntry};
 use crate::view::index_entry;
-use crate::{Error, KeyRange, Options};
+use crate::{Error, KeyRange};
 
 /// Problems named before the check stops counting them.
 const NAMED: usize = 20;
@@ -73,19 +70,13 @@ impl Report {
 /// Copies go to a new folder in `scratch`, which is removed afterwards.
 pub fn check(log: &Path, store: &Path, scratch: &Path) -> Result<Report, Error> {
     let mut report =
-        Report { log: inspect::verify(&RealDisk::open(log).map_err(disk)?)?, ..Report::default() };
+        Report { log: inspect::verify(&RealDisk::open(log).map_err(Error::disk)?)?, ..Report::default() };
     if let Some(damage) = report.log.damage.clone() {
         report.problem(format!("log: {damage}"));
         return Ok(report);
     }
-    let copy = Scratch::new(scratch)?;
-    copy.folder(log, "log")?;
-    if store.is_dir() {
-        copy.folder(store, "store")?;
-    }
-    let opened =
-        SledStore::open(&copy.path.join("store"), CACHE).and_then(|store| open(&copy, Arc::new(store)));
-    let digest = match opened {
+    let copy = Scratch::copy(log, store, scratch)?;
+    let digest = match copy.open("store") {
         Ok(engine) => {
             let snapshot = engine.reader().snapshot();
             report.frontier = snapshot.frontier().clone();
@@ -99,8 +90,7 @@ pub fn check(log: &Path, store: &Path, scratch: &Path) -> Result<Report, Error> 
         }
     };
     if report.log.first.0 == crate::log::BEGINNING {
-        let empty = SledStore::open(&copy.path.join("rebuilt"), CACHE)?;
-        let rebuilt = open(&copy, Arc::new(empty))?.reader().snapshot().digest()?;
+        let rebuilt = copy.open("rebuilt")?.reader().snapshot().digest()?;
         report.rebuilt = true;
         for (table, known) in &digest.tables {
             if rebuilt.tables.get(table) != Some(known) {
@@ -114,15 +104,6 @@ pub fn check(log: &Path, store: &Path, scratch: &Path) -> Result<Report, Error> 
         }
     }
     Ok(report)
-}
-
-/// The cache of a store that is read once.
-const CACHE: u64 = 32 * 1024 * 1024;
-
-fn open(copy: &Scratch, store: Arc<dyn Store>) -> Result<Engine, Error> {
-    let disk = RealDisk::open(copy.path.join("log")).map_err(disk)?;
-    let log = LogOptions { create: false, spares: 0, ..LogOptions::default() };
-    Engine::open(Options { log, ..Options::default() }, Arc::new(disk), store, &mut |_| {})
 }
 
 /// Every table with its indexes.
@@ -198,54 +179,4 @@ fn count_entries(snapshot: &Snapshot, table: TableId, index: IndexId) -> Result<
             _ => return Ok(count),
         }
     }
-}
-
-/// A folder of copies, removed when dropped.
-struct Scratch {
-    path: PathBuf,
-}
-
-impl Scratch {
-    fn new(parent: &Path) -> Result<Scratch, Error> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("gemini-check-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|e| copying(&path, &e))?;
-        Ok(Scratch { path })
-    }
-
-    /// Copies the files of a folder, and of folders in it.
-    fn folder(&self, from: &Path, name: &str) -> Result<(), Error> {
-        copy_folder(from, &self.path.join(name)).map_err(|e| copying(from, &e))
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for file in std::fs::read_dir(from)? {
-        let file = file?;
-        let target = to.join(file.file_name());
-        if file.file_type()?.is_dir() {
-            copy_folder(&file.path(), &target)?;
-        } else {
-            std::fs::copy(file.path(), target)?;
-        }
-    }
-    Ok(())
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(folder = %self.path.display(), %error, "the copies of a check could not be removed");
-        }
-    }
-}
-
-fn copying(path: &Path, error: &std::io::Error) -> Error {
-    Error::store(format_args!("cannot copy {}: {error}; name a scratch folder with room", path.display()))
-}
-
-fn disk(error: crate::disk::DiskError) -> Error {
-    Error::Log(error.into())
 }

@@ -26,7 +26,8 @@ use crate::snapshot::Shared;
 use crate::store::{Changes, MANIFEST, Store};
 use crate::{Error, Lsn, Seq};
 
-/// The first byte of a manifest.
+/// The first byte of a manifest. It speaks for the whole store: a change of what stands under its keys (rows have a format
+/// of their own, too) is a new number here.
 const FORMAT: u8 = 1;
 
 /// What a store holds, as a whole: everything that was applied below `replay_from`, and maybe more.
@@ -177,13 +178,17 @@ impl Shared {
 }
 
 impl Manifest {
-    /// The store's manifest. None: there is none. An error: it is damaged.
+    /// The store's manifest. None: there is none. An error: it is damaged, or a newer version's.
     pub(crate) fn load(store: &dyn Store) -> Result<Option<Manifest>, Error> {
         let Some(bytes) = store.get(MANIFEST)? else { return Ok(None) };
         let damaged = || Error::store("the checkpoint's manifest is damaged");
         let (format, rest) = bytes.split_first().ok_or_else(damaged)?;
+        if *format > FORMAT {
+            let what = format!("its checkpoint has format {format}, this program writes {FORMAT}");
+            return Err(Error::Newer { what });
+        }
         if *format != FORMAT {
-            return Err(Error::store(format_args!("the checkpoint has format {format}, which is not known")));
+            return Err(Error::store(format_args!("the checkpoint has format {format}, which never was")));
         }
         let (sum, body) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
         if u64::from_le_bytes(*sum) != xxh3_64(body) {

@@ -64,6 +64,43 @@ fn table(view: &View<'_>, entry: &TableEntry) -> Result<u64, Error> {
     }
 }
 
+/// One row in a few bytes, to compare it with another site's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowSum {
+    /// Its primary key.
+    pub key: Key,
+    /// Which effects made it: equal fingerprints are equal sets of effects.
+    pub fingerprint: u64,
+    /// A hash of everything under the key, the fingerprint included.
+    pub contents: u64,
+}
+
+/// Up to `limit` rows of a range, in order of their keys.
+pub(crate) fn rows(
+    view: &View<'_>,
+    entry: &TableEntry,
+    range: &KeyRange,
+    limit: usize,
+) -> Result<Vec<RowSum>, Error> {
+    let mut sums = Vec::new();
+    let mut rest = range.clone();
+    while sums.len() < limit && !rest.is_empty() {
+        let wanted = limit - sums.len();
+        let found = view.scan(entry, &rest, false, wanted, true)?;
+        for (key, found) in &found {
+            if let Some(contents) = row(&entry.table, key, &found.state)? {
+                let made: Vec<_> = found.state.incarnations.iter().map(|i| (i.id, i.fingerprint)).collect();
+                sums.push(RowSum { key: key.clone(), fingerprint: hash(&made)?, contents });
+            }
+        }
+        match found.last() {
+            Some((last, _)) if found.len() == wanted => rest = rest.after(last, false),
+            _ => break,
+        }
+    }
+    Ok(sums)
+}
+
 /// The hash of everything under a key; None if that is nothing.
 pub(crate) fn row(table: &Table, key: &Key, state: &RowState) -> Result<Option<u64>, Error> {
     if state.incarnations.is_empty() {

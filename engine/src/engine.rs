@@ -268,10 +268,10 @@ impl Engine {
         self.log.take_upkeep()
     }
 
-    /// Whether the disk had no room for more log: refuse new writes of clients (53100), and call
-    /// [`Engine::retry_full`] now and then.
+    /// Whether the disk had no room for more log, or has none for the store: refuse new writes of clients (53100), and call
+    /// [`Engine::retry_full`] now and then. What is left is for what other sites send.
     pub fn full(&self) -> bool {
-        self.log.full()
+        self.log.full() || self.shared.store_full.load(Ordering::Relaxed)
     }
 
     /// Lets the log try again after a full disk.

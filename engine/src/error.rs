@@ -29,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Log(#[from] LogError),
     /// The store's disk is full (SQLSTATE 53100).
-    #[error("store: no space left on the disk; free some and try again")]
+    #[error("there is no room left on the disk for the store; free some")]
     Full,
     /// The key-value store failed, or holds something that cannot be a row. It is never the truth: the remedy is to remove
     /// it and let it be rebuilt.
@@ -37,6 +37,15 @@ pub enum Error {
     Store {
         /// What happened, and the remedy.
         message: String,
+    },
+    /// The store was written by a newer version of the program. It is left as it is.
+    #[error(
+        "the store was written by a newer version: {what}. Start that version or a later one; or remove the store \
+         folder, and this version builds it again from the log"
+    )]
+    Newer {
+        /// What stands there.
+        what: String,
     },
     /// The store is missing or damaged and the log no longer reaches back to the beginning.
     #[error("{message}")]
@@ -64,9 +73,15 @@ impl Error {
                 LogRemedy::Corrupt => Remedy::Corrupt,
                 LogRemedy::FailStop => Remedy::FailStop,
             },
+            Error::Newer { .. } => Remedy::User,
             Error::Store { .. } | Error::Unrecoverable { .. } => Remedy::Corrupt,
             Error::Internal { .. } => Remedy::FailStop,
         }
+    }
+
+    /// A failure of the log's disk.
+    pub(crate) fn disk(error: crate::disk::DiskError) -> Error {
+        Error::Log(error.into())
     }
 
     /// A failure of the store.

@@ -18,7 +18,8 @@
 //! 3. Store first, memory second: a reader that no longer finds a row in memory finds it in the store.
 //! 4. A checkpoint is finished when everything that was dirty at its moment S has been folded with F ≥ S, and the store
 //!    flushed; only then is its manifest written.
-//! 5. The store's keys of a dropped table or index are swept only after a checkpoint beyond the drop: until then replay
+//! 5. A store without room is not written to: nothing is taken off a list of what is to be folded that may not be written.
+//! 6. The store's keys of a dropped table or index are swept only after a checkpoint beyond the drop: until then replay
 //!    may want them.
 
 use std::collections::VecDeque;
@@ -100,9 +101,12 @@ impl FoldHandle {
 }
 
 impl Shared {
-    /// Does what is due, up to about `budget` rows.
+    /// Does what is due, up to about `budget` rows. On a full disk nothing is begun: what is due stays due.
     pub(crate) fn fold(&self, budget: usize) -> Result<Folded, Error> {
         let mut folder = self.folder.lock();
+        let room = self.store.room();
+        self.store_full.store(room == Err(Error::Full), Ordering::Relaxed);
+        room?;
         let mut done = 0;
         let oldest = self.pins.oldest();
         if folder.work.is_empty() && folder.checkpoint.is_none() {

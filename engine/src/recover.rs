@@ -8,11 +8,12 @@
 //! ```
 //!
 //! Every retained record is handed to the visitor, in order: the site and replication rebuild what they keep from it. A
-//! store without a (readable) manifest holds nothing that can be trusted: it is emptied and everything is replayed, if
-//! the log reaches back to its beginning. If it does not, that is an error that names the remedy, and nothing is changed.
+//! store without a (readable) manifest, or one that turns out to be damaged while the log is replayed, holds nothing that
+//! can be trusted: it is emptied and everything is replayed, if the log reaches back to its beginning. If it does not, that
+//! is an error that names the remedy, and nothing is changed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use gemini_shadow_ops::{Frontier, Schema, TxnId};
 use parking_lot::Mutex;
@@ -40,6 +41,9 @@ pub struct Replay<'a> {
     pub applied_before: bool,
     /// The site state of the checkpoint, with every record the same; None without a checkpoint.
     pub state: Option<&'a [u8]>,
+    /// The first record of a reading. A reading that meets a damaged store is given up and begun anew without it: forget
+    /// what was gathered before.
+    pub begins: bool,
 }
 
 impl Engine {
@@ -51,29 +55,54 @@ impl Engine {
         visit: &mut dyn FnMut(Replay<'_>),
     ) -> Result<Engine, Error> {
         let (log, opened) = Log::open(&options.log, &*disk)?;
-        let manifest = trusted(&*store, &opened)?;
+        let log = match trusted(&*store, &opened)? {
+            None => log,
+            Some(manifest) => {
+                match Engine::begin(&options, log, &opened, &store, Some(manifest), visit) {
+                    // The log was let go of with what had been replayed.
+                    Err(Error::Store { message }) => {
+                        rebuild(&*store, &opened, &message)?;
+                        Log::open(&options.log, &*disk)?.0
+                    }
+                    begun => return begun,
+                }
+            }
+        };
+        Engine::begin(&options, log, &opened, &store, None, visit)
+    }
+
+    /// Replays from the checkpoint; without one, from the log's beginning into an empty store.
+    fn begin(
+        options: &Options,
+        log: Log,
+        opened: &Opened,
+        store: &Arc<dyn Store>,
+        manifest: Option<Manifest>,
+        visit: &mut dyn FnMut(Replay<'_>),
+    ) -> Result<Engine, Error> {
         let needs = manifest.as_ref().map_or(opened.first, |m| m.needs);
         let (replay_from, schema, frontier, state) = match manifest {
             Some(m) => (m.replay_from, m.schema, m.frontier, Some(m.state)),
             None => (opened.first, Arc::new(Schema::default()), Frontier::default(), None),
         };
-        let catalogue = Arc::new(catalogue::load(&*store, &schema)?);
+        let catalogue = Arc::new(catalogue::load(&**store, &schema)?);
         let epoch = Epoch::new(Seq(0), frontier.clone(), schema.clone(), catalogue.clone());
         let shared = Arc::new(Shared {
-            conflicts: Mutex::new(Conflicts::load(&*store, options.conflicts)?),
-            store,
+            conflicts: Mutex::new(Conflicts::load(&**store, options.conflicts)?),
+            store: store.clone(),
             pins: Pins::new(epoch),
             bytes: AtomicI64::new(0),
             durable: AtomicU64::new(opened.end.0),
             replay_from: AtomicU64::new(replay_from.0),
             needs: AtomicU64::new(needs.0),
             checkpointed: AtomicU64::new(0),
+            store_full: AtomicBool::new(false),
             memory: options.memory,
             folder: Mutex::new(Folder::default()),
             checkpoints: Mutex::new(Checkpoints::default()),
             garbage: Mutex::new(Vec::new()),
         });
-        let mut engine = Engine::assemble(options, log, shared, schema, catalogue, frontier, state);
+        let mut engine = Engine::assemble(options.clone(), log, shared, schema, catalogue, frontier, state);
         engine.replay(opened.first, replay_from, visit)?;
         engine.publish_all();
         engine.find_garbage()?;
@@ -90,7 +119,9 @@ impl Engine {
         for entry in self.reader.iter(first) {
             let entry = entry?;
             let applied_before = entry.lsn < replay_from;
-            visit(Replay { lsn: entry.lsn, record: &entry.record, applied_before, state: state.as_deref() });
+            let begins = entry.lsn == first;
+            let state = state.as_deref();
+            visit(Replay { lsn: entry.lsn, record: &entry.record, applied_before, state, begins });
             self.index_record(entry.lsn, &entry.record);
             if !applied_before {
                 self.replay_record(entry.lsn, &entry.record)?;
@@ -192,19 +223,29 @@ fn trusted(store: &dyn Store, opened: &Opened) -> Result<Option<Manifest>, Error
             format!("its checkpoint needs the log from {} on", manifest.needs.0)
         }
         Ok(None) => "it has no checkpoint".to_owned(),
+        // Nothing is wrong with it: it is not ours to empty.
+        Err(error @ Error::Newer { .. }) => return Err(error),
         Err(error) => error.to_string(),
     };
+    rebuild(store, opened, &cause)?;
+    Ok(None)
+}
+
+/// Empties a store that cannot be used, if the log can make up for it.
+fn rebuild(store: &dyn Store, opened: &Opened, cause: &str) -> Result<(), Error> {
     if !opened.from_the_beginning() {
         return Err(Error::Unrecoverable {
             message: format!(
                 "the store cannot be used ({cause}), and the log begins only at {}: it no longer reaches back far \
-                 enough to build the store again. Restore the store folder, or let the site join as a new one",
+                 enough to build the store again. Restore the store folder, or bootstrap the site from a peer",
                 opened.first.0
             ),
         });
     }
-    empty(store)?;
-    Ok(None)
+    if opened.records > 0 {
+        tracing::warn!(cause, records = opened.records, "the store is rebuilt from the log");
+    }
+    empty(store)
 }
 
 fn empty(store: &dyn Store) -> Result<(), Error> {

@@ -4,7 +4,7 @@
 //! dropping one never wait for the writer or for another session. See [`crate::versions`] for what makes reading sound.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use gemini_shadow_ops::{Frontier, IndexId, Key, Row, RowState, Schema, TableId};
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use crate::fold::Folder;
 use crate::store::{Space, Store};
 use crate::versions::{Epoch, Pins, TableEntry};
 use crate::view::View;
-use crate::{Digest, Error, KeyRange, Seq};
+use crate::{Digest, Error, KeyRange, RowSum, Seq};
 
 /// What the writer, the readers and the folding thread share.
 pub(crate) struct Shared {
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) needs: AtomicU64,
     /// The moment of the newest checkpoint.
     pub(crate) checkpointed: AtomicU64,
+    /// The store had no room when folding last looked.
+    pub(crate) store_full: AtomicBool,
     /// Bytes that versions may take.
     pub(crate) memory: u64,
     pub(crate) folder: Mutex<Folder>,
@@ -160,6 +162,13 @@ impl Snapshot {
     /// What the tables hold, to compare with other sites at the same frontier. Reads everything.
     pub fn digest(&self) -> Result<Digest, Error> {
         let found = crate::digest::of(&self.view(), &self.epoch);
+        self.sound(found)
+    }
+
+    /// Up to `limit` rows of a range in a few bytes each, ended ones too; continue as with [`Snapshot::scan`].
+    pub fn row_sums(&self, table: TableId, range: &KeyRange, limit: usize) -> Result<Vec<RowSum>, Error> {
+        let Some(entry) = self.table(table) else { return Ok(Vec::new()) };
+        let found = crate::digest::rows(&self.view(), entry, range, limit);
         self.sound(found)
     }
 

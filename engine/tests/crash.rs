@@ -209,3 +209,54 @@ fn workload_on(site: &mut Site, disk: &dyn gemini_engine::Disk) {
     site.blue(vec![rename(&visible, TABLE, 3, "three")]);
     sync(site);
 }
+
+#[test]
+fn a_store_of_a_newer_version_is_refused_and_left_alone() {
+    let store = MemStore::new();
+    let mut site = Site::open(small(), MemDisk::new(), Arc::new(store.clone())).expect("open");
+    workload(&mut site, |_| {});
+    let manifest = store.range(&Span::prefix(vec![b'm']), false, 1).expect("range").pop();
+    let (key, mut value) = manifest.expect("a checkpoint was made");
+    value[0] += 1;
+    let mut changes = Changes::default();
+    changes.put(key.clone(), value.clone());
+    store.apply(changes).expect("apply");
+    let size = store.size();
+    let error = site.reopen(small()).map(|_| ()).expect_err("it is newer");
+    assert!(matches!(&error, Error::Newer { .. }), "{error}");
+    assert!(error.to_string().contains("Start that version or a later one"), "{error}");
+    assert_eq!((store.get(&key), store.size()), (Ok(Some(value)), size));
+}
+
+#[test]
+fn a_store_without_room_is_left_alone_until_there_is_some() {
+    let store = MemStore::crashing();
+    let mut site = Site::open(small(), MemDisk::new(), Arc::new(store.clone())).expect("open");
+    site.ddl(SchemaChange::CreateTable(table(TABLE, 2)));
+    for id in 0..40 {
+        site.blue(vec![insert(TABLE, id, "before")]);
+    }
+    site.sync();
+    store.set_full(true);
+    let before = store.size();
+    assert!(site.engine.checkpoint(vec![1]));
+    for round in 0..3 {
+        assert_eq!(site.engine.fold(100), Err(Error::Full));
+        assert!(site.engine.full(), "the site is to refuse its clients");
+        // What other sites send, and what is read, goes on.
+        site.blue(vec![insert(TABLE, 100 + round, "meanwhile")]);
+        site.sync();
+        assert!(site.snapshot().get(TABLE, &pk(100 + round)).expect("get").is_some());
+    }
+    assert_eq!(store.size(), before, "nothing was written");
+    assert_eq!(site.engine.checkpointed(), Ok(None));
+    store.set_full(false);
+    site.fold_all();
+    assert!(!site.engine.full());
+    assert!(site.engine.checkpointed().expect("log").is_some());
+    let digest = site.snapshot().digest();
+    site.disk.crash(&mut || 0);
+    store.crash(store.unflushed());
+    let site = site.reopen(small()).expect("reopen");
+    assert_eq!(site.snapshot().digest(), digest);
+}

@@ -161,6 +161,13 @@ fn checksum(seed: u32, lsn: u64, header: &[u8], body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(seed, &head), body)
 }
 
+/// What stands at the unused end of a whole log: why there is no frame.
+pub(crate) const NOTHING: &str = "nothing";
+/// See [`NOTHING`].
+pub(crate) const OLDER: &str = "an older segment's bytes";
+/// See [`NOTHING`].
+pub(crate) const END_OF_SEGMENT: &str = "the segment ends here";
+
 /// What stands at a place in a segment, judged by the first bytes of a would-be frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peek {
@@ -173,12 +180,12 @@ pub(crate) enum Peek {
 /// Looks at a frame's header before its body is read: `room` is what the segment has left, the header included.
 pub(crate) fn peek(header: &SegmentHeader, bytes: &[u8], room: u64) -> Peek {
     if room < FRAME_HEADER as u64 || bytes.len() < FRAME_HEADER {
-        return Peek::None("the segment ends here");
+        return Peek::None(END_OF_SEGMENT);
     }
     let frame = FrameHeader::parse(bytes);
     let length = u64::from(frame.length);
     if frame.epoch != header.epoch {
-        Peek::None(if frame.format == 0 && frame.epoch == 0 { "nothing" } else { "an older segment's bytes" })
+        Peek::None(if frame.format == 0 && frame.epoch == 0 { NOTHING } else { OLDER })
     } else if frame.format == 0 {
         Peek::None("a frame without a format")
     } else if length > MAX_RECORD || length > room - FRAME_HEADER as u64 {

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use super::LogOptions;
 use super::error::{LogError, LogResult};
 use super::frame::{
-    FRAME_HEADER, FrameKind, HeaderError, Peek, SEGMENT_HEADER, SegmentHeader, Valid, check, peek,
-    segment_epoch, segment_name,
+    END_OF_SEGMENT, FRAME_HEADER, FrameKind, HeaderError, NOTHING, OLDER, Peek, SEGMENT_HEADER,
+    SegmentHeader, Valid, check, peek, segment_epoch, segment_name,
 };
 use super::record::Kind;
 use super::segments::{SPARE, UNFINISHED, prepare};
@@ -147,7 +147,12 @@ pub(super) fn survey(disk: &dyn Disk) -> LogResult<Vec<SegmentFile>> {
     Ok(segments)
 }
 
-fn read_header(disk: &dyn Disk, epoch: u32, previous: Option<&SegmentHeader>) -> LogResult<SegmentFile> {
+/// One segment's header, checked against its name and, if there is one, the segment before it.
+pub(super) fn read_header(
+    disk: &dyn Disk,
+    epoch: u32,
+    previous: Option<&SegmentHeader>,
+) -> LogResult<SegmentFile> {
     let name = segment_name(epoch);
     let file_name = disk.describe(&name);
     let file = disk.open(&name)?;
@@ -272,7 +277,7 @@ fn tail(segments: &[SegmentFile], i: usize, offset: u64, why: &'static str, reco
             return Err(segment.damaged(offset, what));
         }
     }
-    let clean = matches!(why, "nothing" | "an older segment's bytes" | "the segment ends here");
+    let clean = matches!(why, NOTHING | OLDER | END_OF_SEGMENT);
     let torn = (frames_after > 0 || !clean).then(|| Torn {
         file: segment.file_name.clone(),
         offset,
@@ -283,7 +288,7 @@ fn tail(segments: &[SegmentFile], i: usize, offset: u64, why: &'static str, reco
 }
 
 /// Looks for valid frames at every byte from `offset` on: (offset, frame, length) until told to stop.
-fn frames_from(
+pub(super) fn frames_from(
     segment: &SegmentFile,
     mut offset: u64,
     found: &mut dyn FnMut(u64, Valid, u64) -> bool,

@@ -19,6 +19,7 @@ struct Inner {
     since: Vec<Changes>,
     /// Batches are kept for [`MemStore::crash`] only when asked for, so that plain use costs no memory.
     crashes: bool,
+    full: bool,
 }
 
 /// A store in memory. Clones share their contents, so a "restarted" site finds what the last one left.
@@ -65,8 +66,14 @@ impl MemStore {
             flushed: inner.flushed.clone(),
             since: inner.since.clone(),
             crashes: inner.crashes,
+            full: false,
         };
         MemStore { inner: Arc::new(RwLock::new(copy)) }
+    }
+
+    /// Takes away the room for more, or gives it back.
+    pub fn set_full(&self, full: bool) {
+        self.inner.write().full = full;
     }
 
     /// Forgets everything, as if the folder had been removed.
@@ -128,6 +135,10 @@ impl Store for MemStore {
             }
         }
         Ok(())
+    }
+
+    fn room(&self) -> Result<(), Error> {
+        if self.inner.read().full { Err(Error::Full) } else { Ok(()) }
     }
 
     fn size(&self) -> Result<u64, Error> {

@@ -96,6 +96,12 @@ pub trait Store: Send + Sync {
     /// Returns when every batch applied before is durable.
     fn flush(&self) -> Result<(), Error>;
 
+    /// Whether there is room for some batches more: `Err(Error::Full)` if not. Asked before work is begun, because a store that
+    /// runs into the end of its disk may be of no use afterwards, not even to read from.
+    fn room(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Bytes on disk, roughly; for status.
     fn size(&self) -> Result<u64, Error>;
 }

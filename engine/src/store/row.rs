@@ -85,8 +85,13 @@ fn write<T: Serialize>(out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Lsn, RowState), Error> {
     let mut input = Input { bytes };
     let format = input.byte()?;
+    if format > FORMAT {
+        return Err(Error::Newer {
+            what: format!("a row has format {format}, this program writes {FORMAT}"),
+        });
+    }
     if format != FORMAT {
-        return Err(damaged(format_args!("row format {format} is not known")));
+        return Err(damaged(format_args!("row format {format} never was")));
     }
     let lsn = Lsn(input.read()?);
     let count: u64 = input.read()?;

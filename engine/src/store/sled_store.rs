@@ -12,10 +12,16 @@ use std::path::{Path, PathBuf};
 use super::{Change, Changes, Pair, Span, Store};
 use crate::Error;
 
+/// What must be free on the file system before more is written: sled stops for good, reads included, when it meets the end of
+/// its disk, and it gathers writes before it hands them on. More than a segment of the log, which may be prepared meanwhile, and
+/// a reserve for what other sites send.
+const RESERVE: u64 = 64 * 1024 * 1024;
+
 /// A sled tree in a folder of its own.
 #[derive(Debug)]
 pub struct SledStore {
     db: sled::Db,
+    folder: PathBuf,
     /// Where a folder that did not open was put.
     moved: Option<PathBuf>,
 }
@@ -38,7 +44,7 @@ impl SledStore {
             .flush_every_ms(None);
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         match opened {
-            Ok(Ok(db)) => Ok(SledStore { db, moved: None }),
+            Ok(Ok(db)) => Ok(SledStore { db, folder: folder.to_owned(), moved: None }),
             Ok(Err(error)) => {
                 let damaged = match &error {
                     sled::Error::Io(e) => matches!(e.kind(), InvalidData | UnexpectedEof),
@@ -69,7 +75,7 @@ impl SledStore {
                 "{error}; and it cannot be moved aside ({e}): remove the folder by hand"
             ))
         })?;
-        tracing::warn!(store = %folder.display(), aside = %aside.display(), %error, "the store did not open; building a new one");
+        tracing::warn!(store = %folder.display(), aside = %aside.display(), %error, "the store did not open and is moved aside");
         let mut store = SledStore::open(folder, cache)?;
         store.moved = Some(aside);
         Ok(store)
@@ -135,6 +141,13 @@ impl Store for SledStore {
 
     fn flush(&self) -> Result<(), Error> {
         guarded(|| self.db.flush().map(|_| ()).map_err(failed))
+    }
+
+    fn room(&self) -> Result<(), Error> {
+        let free = fs2::available_space(&self.folder).map_err(|e| {
+            Error::store(format_args!("cannot ask {} for its room: {e}", self.folder.display()))
+        })?;
+        if free < RESERVE { Err(Error::Full) } else { Ok(()) }
     }
 
     fn size(&self) -> Result<u64, Error> {

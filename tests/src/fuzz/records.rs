@@ -13,7 +13,7 @@ pub fn fuzz_log_records(bytes: &[u8]) {
     let Some((kind, body)) = bytes.split_first() else { return };
     let Some(kind) = Kind::from_byte(*kind) else { return };
     let Ok(record) = inspect::record(kind, body) else { return };
-    assert!(!inspect::describe(Lsn(0), &record).is_empty());
+    assert!(!inspect::describe(Lsn(0), &record, true).is_empty());
     let again = inspect::body(&record).expect("it was short enough to come");
     assert_eq!(inspect::record(kind, &again).as_ref(), Ok(&record), "what is encoded decodes to it");
     match &record {

@@ -69,10 +69,41 @@ fn dump_shows_every_kind() {
         log.append(&record).unwrap();
     }
     commit(&mut log, &disk);
-    let mut text = String::new();
-    inspect::dump(&disk, 1, &mut text).unwrap();
+    let dump = |select: inspect::Select| {
+        let mut text = String::new();
+        let bad = inspect::dump(&disk, &select, &mut |line| {
+            text.push_str(line);
+            text.push('\n');
+            true
+        });
+        assert_eq!(bad, Ok(0));
+        text
+    };
+    let text = dump(inspect::Select { effects: true, ..inspect::Select::default() });
     let expected = include_str!("dump.txt");
     assert_eq!(text, expected, "\n{text}");
+    let lines = dump(inspect::Select::default());
+    assert_eq!(
+        lines.lines().filter(|line| !line.starts_with("segment")).count(),
+        8,
+        "one line each:\n{lines}"
+    );
+    let some = inspect::Select {
+        from: Lsn(4184),
+        to: Lsn(4300),
+        kinds: vec![Kind::Admit, Kind::Sequencer],
+        ..inspect::Select::default()
+    };
+    assert_eq!(
+        dump(some).lines().skip(1).collect::<Vec<_>>(),
+        ["      4184 admit 1.4", "      4285 sequencer 4 bytes"]
+    );
+    let table = |id| {
+        dump(inspect::Select { table: Some(TableId(id)), ..inspect::Select::default() })
+            .matches("effects 2")
+            .count()
+    };
+    assert_eq!((table(2), table(3)), (2, 0));
     let report = inspect::verify(&disk).unwrap();
     assert_eq!((report.segments, report.records, report.damage), (2, 8, None));
     assert_eq!((report.first, report.end), (log.first(), log.end()));
