@@ -1,7 +1,7 @@
 //! `gemini check DIR`: reads a site's log, rows and indexes and says what it finds. It changes nothing (the engine
 //! looks at copies) and needs no sites.toml; best run while the site is down, or the end of the log is a moving target.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use gemini_engine::check;
@@ -17,15 +17,21 @@ pub(super) struct CheckArgs {
     scratch: PathBuf,
 }
 
-pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
-    let (log, store) = (args.folder.join("log"), args.folder.join("store"));
-    if !log.is_dir() {
-        let message = format!(
-            "there is no {}: name a site's data folder, `data` in its table of sites.toml",
-            log.display()
-        );
-        return Err(CliError::Usage(message));
+/// Where the log of a data folder is.
+pub(super) fn log_folder(data: &Path) -> Result<PathBuf, CliError> {
+    let log = data.join("log");
+    if log.is_dir() {
+        return Ok(log);
     }
+    let message = format!(
+        "there is no {}: name a site's data folder, `data` in its table of sites.toml",
+        log.display()
+    );
+    Err(CliError::Usage(message))
+}
+
+pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
+    let (log, store) = (log_folder(&args.folder)?, args.folder.join("store"));
     let report = check::check(&log, &store, &args.scratch)
         .map_err(|e| CliError::Failed(format!("cannot check {}: {e}", args.folder.display())))?;
     print(&report);

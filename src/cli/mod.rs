@@ -4,9 +4,11 @@
 //! is not well.
 
 mod check;
+mod dump;
 mod relay;
 mod start;
 mod status;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,8 +35,12 @@ enum Command {
     Start(Where),
     /// Show a site's frontier, peers, leader and counts
     Status(status::StatusArgs),
+    /// Have all running sites compare what they hold, row by row
+    Verify(verify::VerifyArgs),
     /// Check a site's data folder; changes nothing
     Check(check::CheckArgs),
+    /// Show a site's log, or its tables, in readable form; changes nothing
+    Dump(dump::DumpArgs),
     /// Talk SQL to a site (for history and completion use psql)
     Shell(ShellArgs),
     /// Show it: three sites on emulated wide-area links, TPC-W on all of them, and checks
@@ -144,7 +150,9 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Init(args) => create(&args),
         Command::Start(place) => start::run(&place),
         Command::Status(args) => runtime()?.block_on(status::run(&args)),
+        Command::Verify(args) => runtime()?.block_on(verify::run(&args)),
         Command::Check(args) => check::run(&args),
+        Command::Dump(args) => dump::run(&args),
         Command::Shell(args) => {
             let (_, site) = args.place.load()?;
             let shell = crate::shell::run(&site.name, site.sql, args.command.as_deref());

@@ -13,6 +13,9 @@ use toml::Spanned;
 
 use super::{Cluster, Link, Memory, Site, Timeouts, units};
 
+/// The format of sites.toml that this program reads.
+const FORMAT: u32 = 1;
+
 type Text = Spanned<String>;
 /// Byte offset and message.
 type Wrong = (usize, String);
@@ -33,6 +36,9 @@ struct RawFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCluster {
+    /// Looked at first, by [`check_format`].
+    #[serde(rename = "format")]
+    _format: Option<u32>,
     id: Text,
     name: Text,
     authority: Text,
@@ -77,11 +83,39 @@ struct RawSite {
     via: BTreeMap<Text, Text>,
 }
 
-pub(super) fn parse(text: &str, path: &Path) -> Result<Cluster, Wrong> {
-    let file: RawFile = toml::from_str(text).map_err(|e| {
+fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Wrong> {
+    toml::from_str(text).map_err(|e| {
         let at = e.span().map_or(0, |span| span.start);
         (at, e.message().replace('\n', " "))
-    })?;
+    })
+}
+
+/// A newer file is refused for what it is, before a setting of its own is taken for a mistake.
+fn check_format(text: &str) -> Result<(), Wrong> {
+    #[derive(Deserialize)]
+    struct File {
+        cluster: Option<Formatted>,
+    }
+    #[derive(Deserialize)]
+    struct Formatted {
+        format: Option<Spanned<u32>>,
+    }
+    let file: File = read(text)?;
+    match file.cluster.and_then(|cluster| cluster.format) {
+        Some(format) if *format.get_ref() != FORMAT => {
+            let message = format!(
+                "this file has format {}, and this program reads format {FORMAT}: start the release that the file was written for",
+                format.get_ref()
+            );
+            wrong(&format, message)
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn parse(text: &str, path: &Path) -> Result<Cluster, Wrong> {
+    check_format(text)?;
+    let file: RawFile = read(text)?;
     let here = path.parent().unwrap_or(Path::new(""));
     let cluster_at = file.cluster.span().start;
     let cluster = file.cluster.into_inner();

@@ -82,6 +82,7 @@ fn what_is_wrong_is_told_with_its_line_and_remedy() {
         ("000102030405060708090a0b0c0d0e0f", "+00102030405060708090a0b0c0d0e0f", "line 2", "32 hexadecimal"),
         ("name = \"shop\"", "name = ", "line 3", ""),
         ("name = \"shop\"\n", "", "line 1", "missing field `name`"),
+        ("name = \"shop\"", "format = 2\nnew = \"setting\"", "line 3", "start the release"),
     ];
     for (from, to, line, words) in cases {
         let message = broken(from, to);

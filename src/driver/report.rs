@@ -7,8 +7,10 @@ use gemini_replication::quic::{PeerStatus, Transport};
 use gemini_shadow_ops::{Frontier, SiteId};
 use serde_json::{Value, json};
 
+use super::mailbox::Courier;
+use crate::host::shown_key;
 use crate::http::StatusSource;
-use crate::site::{Shared, Status};
+use crate::site::{Finding, Input, Reply, Shared, Status, Verification};
 
 pub(super) struct Report {
     pub name: String,
@@ -16,9 +18,33 @@ pub(super) struct Report {
     pub names: Vec<(SiteId, String)>,
     pub shared: Arc<Shared>,
     pub transport: Transport,
+    pub courier: Courier,
 }
 
 impl Report {
+    /// How far the comparison with the peers is, and what it has found.
+    fn verification(&self, status: &Status) -> Value {
+        let Verification { rounds, asked, compared, undecided, missed, findings } = &status.verification;
+        let snapshot = self.shared.reader.snapshot();
+        let finding = |finding: &Finding| {
+            let table = snapshot.schema().tables.get(&finding.table).map(|table| &**table);
+            json!({
+                "table": table.map_or_else(|| finding.table.to_string(), |table| table.name.clone()),
+                "key": shown_key(table, &finding.key),
+                "site": self.label(finding.peer),
+                "difference": finding.difference.to_string(),
+            })
+        };
+        json!({
+            "rounds": rounds,
+            "asked": asked,
+            "compared": compared,
+            "undecided": undecided,
+            "missed": missed.iter().map(|site| self.label(*site)).collect::<Vec<_>>(),
+            "findings": findings.keys().map(finding).collect::<Vec<_>>(),
+        })
+    }
+
     fn label(&self, site: SiteId) -> String {
         let known = self.names.iter().find(|(id, _)| *id == site);
         known.map_or_else(|| format!("site {site}"), |(_, name)| name.clone())
@@ -70,6 +96,7 @@ impl StatusSource for Report {
             },
             "waiting": status.waiting,
             "refusing": status.refusing,
+            "verification": self.verification(&status),
             "peers": peers,
             "last_refused_connection": self.transport.last_refused(),
         })
@@ -90,11 +117,18 @@ impl StatusSource for Report {
         }))
     }
 
+    fn verify(&self) -> Result<Value, String> {
+        let (reply, number) = Reply::new();
+        self.courier.insist(Input::Verify(reply));
+        let number = number.blocking_recv().map_err(|_| "the site is stopping".to_string())?;
+        Ok(json!({ "site": self.name, "round": number }))
+    }
+
     fn metrics(&self) -> String {
         let status = self.shared.status();
         let counts = status.counts;
         let mut page = Page::default();
-        let plain: [(&str, &str, &str, u64); 12] = [
+        let plain: [(&str, &str, &str, u64); 14] = [
             (
                 "gemini_commits_total{color=\"blue\"}",
                 "counter",
@@ -123,6 +157,18 @@ impl StatusSource for Report {
                 "gauge",
                 "Received transactions that wait for what they depend on",
                 status.waiting,
+            ),
+            (
+                "gemini_divergent_rows",
+                "gauge",
+                "Rows found that this site and another do not hold alike",
+                status.verification.findings.len() as u64,
+            ),
+            (
+                "gemini_compared_rows_total",
+                "counter",
+                "Rows compared with other sites",
+                status.verification.compared,
             ),
             ("gemini_red_index", "gauge", "The last red index applied", status.frontier.red),
             ("gemini_leading", "gauge", "Whether this site leads the red order", u64::from(status.leading)),

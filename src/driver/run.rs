@@ -109,8 +109,14 @@ impl Running {
         let names: Vec<_> = cluster.sites.iter().map(|site| (site.id, site.name.clone())).collect();
         let mailbox = Arc::new(courier.clone());
         let host = Arc::new(SiteHost::new(config.id, names.clone(), shared.clone(), mailbox, visible));
-        let report =
-            Report { name: config.name.clone(), id: config.id, names, shared, transport: transport.clone() };
+        let report = Report {
+            name: config.name.clone(),
+            id: config.id,
+            names,
+            shared,
+            transport: transport.clone(),
+            courier: courier.clone(),
+        };
         let mut servers = JoinSet::new();
         servers.spawn(http::serve(http, Arc::new(report)));
         let (closing, closed) = watch::channel(false);
@@ -221,11 +227,5 @@ fn open_store(data: &Path, cache: usize) -> Result<Arc<dyn Store>, DriverError> 
         let cause = if taken { other.to_owned() } else { cause };
         DriverError::Storage { what: "the store", path: path.clone(), cause }
     })?;
-    if let Some(moved) = store.moved() {
-        tracing::warn!(
-            "the store did not open and is rebuilt from the log; the old one is kept in {}",
-            moved.display()
-        );
-    }
     Ok(Arc::new(store))
 }

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use gemini_engine::log::{LogError, LogRemedy, Upkeep};
-use gemini_engine::{Batch, Disk, FoldHandle};
+use gemini_engine::{Batch, Disk, Error, FoldHandle};
 
 use super::DriverError;
 use super::mailbox::Courier;
@@ -99,6 +99,7 @@ fn write_at_last(disk: &dyn Disk, batch: Batch) -> Input {
 
 fn keep(disk: &dyn Disk, fold: &FoldHandle, courier: &Courier, upkeep: &Receiver<Upkeep>) {
     let mut pause = LOOK;
+    let mut full = false;
     loop {
         match upkeep.recv_timeout(pause) {
             Ok(upkeep) => match upkeep.run(disk) {
@@ -109,9 +110,17 @@ fn keep(disk: &dyn Disk, fold: &FoldHandle, courier: &Courier, upkeep: &Receiver
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        pause = match fold.fold(FOLD) {
+        let folded = fold.fold(FOLD);
+        let was_full = std::mem::replace(&mut full, folded == Err(Error::Full));
+        if full && !was_full {
+            tracing::error!("{}; new writes are refused until there is", Error::Full);
+        } else if was_full && !full {
+            tracing::info!("there is room on the disk again");
+        }
+        pause = match folded {
             Ok(folded) if folded.more => Duration::ZERO,
             Ok(_) => LOOK,
+            Err(Error::Full) => RETRY_FULL,
             Err(e) => return courier.insist(Input::LogFailed(format!("the store failed: {e}"))),
         };
     }

@@ -6,6 +6,8 @@
 
 mod views;
 
+pub(crate) use views::key as shown_key;
+
 use std::sync::Arc;
 
 use gemini_engine::{Seq, Snapshot};

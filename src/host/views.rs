@@ -13,6 +13,7 @@ pub(super) fn view(host: &SiteHost, name: &str) -> Option<View> {
         "digest" => Some(digest(host)),
         "transactions" => Some(transactions(host)),
         "conflicts" => Some(conflicts(host)),
+        "divergence" => Some(divergence(host)),
         _ => None,
     }
 }
@@ -184,6 +185,29 @@ fn conflicts(host: &SiteHost) -> View {
     (columns, rows.collect())
 }
 
+/// Rows that this site and another do not hold alike.
+fn divergence(host: &SiteHost) -> View {
+    let columns = vec![
+        ("table", DataType::Text),
+        ("key", DataType::Text),
+        ("site", DataType::Text),
+        ("difference", DataType::Text),
+        ("found_at", DataType::Timestamptz),
+    ];
+    let snapshot = host.snapshot();
+    let rows = host.shared.status().verification.findings.into_iter().map(|(finding, at)| {
+        let table = snapshot.schema().tables.get(&finding.table);
+        vec![
+            words(table.map_or_else(|| finding.table.to_string(), |t| t.name.clone())),
+            words(key(table.map(|t| &**t), &finding.key)),
+            words(host.site_label(finding.peer)),
+            words(finding.difference.to_string()),
+            micros(at),
+        ]
+    });
+    (columns, rows.collect())
+}
+
 /// A column's type; text if the column is gone, or a whole row is meant.
 fn ty(table: Option<&Table>, column: Option<ColumnId>) -> DataType {
     let known = table.and_then(|t| t.columns.iter().find(|c| Some(c.id) == column));
@@ -198,7 +222,12 @@ fn shown(value: &Value, ty: DataType) -> Value {
 }
 
 fn time(stamp: Stamp) -> Value {
-    Value::Timestamptz(i64::try_from(stamp.hlc.micros).unwrap_or(i64::MAX).saturating_sub(POSTGRES_EPOCH))
+    micros(stamp.hlc.micros)
+}
+
+/// From microseconds since 1970-01-01 UTC.
+fn micros(since: u64) -> Value {
+    Value::Timestamptz(i64::try_from(since).unwrap_or(i64::MAX).saturating_sub(POSTGRES_EPOCH))
 }
 
 fn column(table: Option<&Table>, column: Option<ColumnId>) -> Value {
@@ -208,7 +237,7 @@ fn column(table: Option<&Table>, column: Option<ColumnId>) -> Value {
 }
 
 /// A key as its columns' values; as bytes if its table is gone.
-fn key(table: Option<&Table>, key: &Key) -> String {
+pub(crate) fn key(table: Option<&Table>, key: &Key) -> String {
     table.and_then(|table| key_values(table, key)).unwrap_or_else(|| format!("{key:?}"))
 }
 

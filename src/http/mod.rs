@@ -1,5 +1,5 @@
 //! A site's page for operators and monitors: `/status` (JSON), `/metrics` (Prometheus text), `/healthz`,
-//! and `/digest` (JSON: what the tables hold, as a hash per table).
+//! `/digest` (JSON: what the tables hold, as a hash per table), and `/verify` (has the tables compared with other sites).
 //!
 //! HTTP/1.1, GET and HEAD only, one answer per connection, loopback only (sites.toml refuses other addresses). Every
 //! wait has a limit, so that a client that says nothing, or a megabyte of header, costs a small buffer for a few
@@ -27,6 +27,8 @@ pub trait StatusSource: Send + Sync + 'static {
     fn status(&self) -> serde_json::Value;
     /// What the tables hold, to compare sites at equal frontiers. Reads everything, so it runs on a thread of its own.
     fn digest(&self) -> Result<serde_json::Value, String>;
+    /// Has everything compared with the other sites, at once; the number of the round to wait for. Waits for the site.
+    fn verify(&self) -> Result<serde_json::Value, String>;
     /// Prometheus text format.
     fn metrics(&self) -> String;
     /// Why the site cannot serve, if it cannot.
@@ -62,12 +64,10 @@ async fn converse(mut stream: TcpStream, source: Arc<dyn StatusSource>) -> io::R
         Ok(Err(e)) => return Err(e),
         Err(_) => return answer(&mut stream, &Answer::text(408, "the request took too long\n"), false).await,
     };
-    let reply = if asks_digest(&head) {
-        let digest = tokio::task::spawn_blocking(move || source.digest()).await;
-        match digest.unwrap_or_else(|e| Err(e.to_string())) {
-            Ok(digest) => Answer::json(&digest),
-            Err(reason) => Answer::text(503, format!("{reason}\n")),
-        }
+    let reply = if asks(&head, "/digest") {
+        waited_for(move || source.digest()).await
+    } else if asks(&head, "/verify") {
+        waited_for(move || source.verify()).await
     } else {
         route(&head, &*source)
     };
@@ -104,8 +104,16 @@ impl Answer {
     }
 }
 
-fn asks_digest(head: &[u8]) -> bool {
-    [b"GET /digest ".as_slice(), b"HEAD /digest "].iter().any(|line| head.starts_with(line))
+fn asks(head: &[u8], path: &str) -> bool {
+    ["GET", "HEAD"].iter().any(|method| head.starts_with(format!("{method} {path} ").as_bytes()))
+}
+
+/// The answer of what may take a while, on a thread of its own.
+async fn waited_for(ask: impl FnOnce() -> Result<serde_json::Value, String> + Send + 'static) -> Answer {
+    match tokio::task::spawn_blocking(ask).await.unwrap_or_else(|e| Err(e.to_string())) {
+        Ok(value) => Answer::json(&value),
+        Err(reason) => Answer::text(503, format!("{reason}\n")),
+    }
 }
 
 fn route(head: &[u8], source: &dyn StatusSource) -> Answer {
@@ -134,8 +142,8 @@ fn route(head: &[u8], source: &dyn StatusSource) -> Answer {
             Ok(()) => Answer::text(200, "ok\n"),
             Err(reason) => Answer::text(503, format!("{reason}\n")),
         },
-        b"/" => Answer::text(200, "/status  /metrics  /healthz  /digest\n"),
-        _ => Answer::text(404, "there are /status, /metrics, /healthz and /digest\n"),
+        b"/" => Answer::text(200, "/status  /metrics  /healthz  /digest  /verify\n"),
+        _ => Answer::text(404, "there are /status, /metrics, /healthz, /digest and /verify\n"),
     }
 }
 
@@ -192,6 +200,9 @@ mod tests {
         }
         fn digest(&self) -> Result<serde_json::Value, String> {
             Ok(serde_json::json!({ "total": "00" }))
+        }
+        fn verify(&self) -> Result<serde_json::Value, String> {
+            Ok(serde_json::json!({ "round": 1 }))
         }
         fn metrics(&self) -> String {
             "gemini_up 1\n".into()

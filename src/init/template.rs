@@ -38,6 +38,7 @@ fn write(out: &mut String, plan: &Plan, id: &ClusterId) -> std::fmt::Result {
     writeln!(out, "# A Gemini cluster: the same file at every site. Paths are relative to this file.")?;
     writeln!(out, "# Start a site:  gemini start --site {first} --config sites.toml")?;
     writeln!(out, "\n[cluster]")?;
+    writeln!(out, "format = 1   # of this file")?;
     writeln!(out, "id = \"{id}\"   # peers of another cluster are refused")?;
     writeln!(out, "name = {}", quoted(&plan.name))?;
     writeln!(out, "authority = \"certs/ca.crt\"   # signed the certificates of all sites")?;

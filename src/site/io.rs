@@ -78,6 +78,9 @@ pub enum Input {
     Durable(Lsn),
     /// The log could not be written. The site stops; nothing after this is acknowledged.
     LogFailed(String),
+    /// Compare everything with every peer, without pauses; the answer is the number that [`super::Verification::rounds`] has
+    /// when that is done.
+    Verify(Reply<u64>),
     /// Stop taking transactions; [`Output::Drained`] follows when those in flight have ended.
     Drain,
 }

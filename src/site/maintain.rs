@@ -39,10 +39,39 @@ impl Site {
             self.upkeep.full = self.now;
             self.engine.retry_full();
         }
+        self.compare(out);
         self.checkpoint(false);
         if let Some(upkeep) = self.engine.take_upkeep() {
             out.push(Output::Upkeep(upkeep));
         }
+    }
+
+    /// One step of the comparison with the peers.
+    fn compare(&mut self, out: &mut Vec<Output>) {
+        let snapshot = self.shared.reader.snapshot();
+        let replica = &self.replica;
+        let said = match self.patrol.tick(self.now, &snapshot, &|peer| replica.reaches(peer)) {
+            Ok(said) => said,
+            Err(error) => {
+                tracing::error!(%error, "rows cannot be read to be compared with other sites");
+                return;
+            }
+        };
+        for finding in self.patrol.take_findings() {
+            let table = snapshot.schema().tables.get(&finding.table);
+            let table = table.map_or_else(|| finding.table.to_string(), |table| table.name.clone());
+            let (peer, difference) = (self.name(finding.peer), finding.difference);
+            tracing::error!(peer, table, key = %finding.key, %difference, "DIVERGENCE: two sites do not hold the same");
+            self.publish_verification();
+        }
+        for (to, message) in said {
+            self.with_replica(out, |replica, _, _, outputs| replica.say(to, message, outputs));
+        }
+    }
+
+    pub(super) fn publish_verification(&mut self) {
+        let verification = self.patrol.verification().clone();
+        self.shared.update(|status| status.verification = verification);
     }
 
     /// The last thing a drained site does: a checkpoint, so that the next start has little to replay.
@@ -108,6 +137,7 @@ impl Site {
             status.counts = counts;
             status.schema_version = schema_version;
         });
+        self.publish_verification();
     }
 }
 

@@ -39,6 +39,7 @@
 //! It runs no SQL and resolves no names (sessions do, on snapshots); it opens no connection; it never waits.
 
 mod commit;
+mod divergence;
 mod io;
 mod maintain;
 mod mint;
@@ -57,6 +58,7 @@ use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{EntryId, Hlc, SiteId, Window};
 use gemini_sql::host::CommitError;
 
+pub use divergence::{Difference, Finding, Verification};
 pub use io::{Input, Outcome, Output, Reply};
 pub use mint::{Minted, Minter, MintingClass};
 pub use open::OpenError;
@@ -130,6 +132,8 @@ pub struct Site {
     stopped: Option<String>,
     counts: Counts,
     upkeep: maintain::Upkeep,
+    /// Compares what this site holds with its peers.
+    patrol: divergence::Patrol,
     /// Kept for its capacity.
     outputs: Vec<gemini_replication::replica::Output>,
 }
@@ -171,6 +175,10 @@ impl Site {
             Input::Durable(end) => self.durable(end, out),
             Input::LogFailed(reason) => self.log_failed(&reason),
             Input::Drain => self.draining = true,
+            Input::Verify(reply) => {
+                reply.send(self.patrol.hurry(self.now));
+                self.publish_verification();
+            }
         }
         self.flush(out);
         self.finish_drain(out);

@@ -9,6 +9,7 @@ use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Entry, Frontier, Hlc, SequenceId, SiteId, TxnId, Verdict, Window};
 use serde::{Deserialize, Serialize};
 
+use super::divergence::Patrol;
 use super::maintain::Upkeep;
 use super::shared::Shared;
 use super::{Counts, Minter, Options, Output, Site};
@@ -45,10 +46,16 @@ pub enum OpenError {
     /// Another cluster's or site's directory, or a constant of the cluster was changed.
     #[error("this data directory belongs to another site or cluster: {0}")]
     Identity(String),
+    /// Something of the site's own that a newer version of the program wrote.
+    #[error("{0}, which this version does not know: start the version that wrote it, or a later one")]
+    Newer(String),
     /// A record of the site's own.
     #[error("a record of this site in the log is damaged: {0}")]
     Record(String),
 }
+
+/// The first byte of a checkpoint's part of the site's.
+const KEPT_FORMAT: u8 = 1;
 
 /// What a checkpoint keeps for the site beside the engine's tables: the same facts that [`Gathered`] collects from the log,
 /// as of the position from which the log is replayed.
@@ -79,6 +86,9 @@ struct Gathered {
 
 impl Gathered {
     fn take(&mut self, replay: &Replay<'_>) -> Result<(), OpenError> {
+        if replay.begins {
+            *self = Gathered::default();
+        }
         match replay.record {
             Record::Start { count } => self.start = self.start.max(*count),
             Record::Blue { dot, transaction, .. } => {
@@ -102,9 +112,7 @@ impl Gathered {
                 self.incarnations.insert(site, incarnation);
             }
             Record::Note { kind, .. } => {
-                return Err(OpenError::Record(format!(
-                    "a note of kind {kind}, which this version does not know"
-                )));
+                return Err(OpenError::Newer(format!("the log holds a note of kind {kind}")));
             }
             Record::Admit { .. } | Record::Checkpoint { .. } => {}
         }
@@ -152,7 +160,7 @@ impl Site {
             return Err(error);
         }
         let mut window = match engine.recovered_state() {
-            Some(state) => gathered.join(decode("checkpoint", state)?),
+            Some(state) => gathered.join(read_kept(state)?),
             None => Window::new(options.window),
         };
         for (r, entry, verdict) in &gathered.reds {
@@ -178,7 +186,9 @@ impl Site {
         let minter = Minter::new(options.minting, gathered.minted);
         let shared = Arc::new(Shared::new(engine.reader(), minter));
         shared.remember(window.statuses());
+        let peers = options.members.keys().copied().filter(|site| *site != options.id).collect();
         let mut site = Site {
+            patrol: Patrol::new(now, peers),
             options,
             engine,
             replica,
@@ -216,7 +226,7 @@ impl Site {
 
     /// The site's part of a checkpoint.
     pub(super) fn kept(&self) -> Vec<u8> {
-        encode(&Kept {
+        let kept = encode(&Kept {
             start: self.start,
             identity: self.identity,
             greatest: self.greatest,
@@ -224,7 +234,18 @@ impl Site {
             window: self.window.clone(),
             minted: self.shared.minter.bounds(),
             incarnations: self.incarnations.clone(),
-        })
+        });
+        [&[KEPT_FORMAT], kept.as_slice()].concat()
+    }
+}
+
+fn read_kept(state: &[u8]) -> Result<Kept, OpenError> {
+    match state.split_first() {
+        Some((&KEPT_FORMAT, body)) => decode("checkpoint", body),
+        Some((format, _)) if *format > KEPT_FORMAT => {
+            Err(OpenError::Newer(format!("the checkpoint's part of the site has format {format}")))
+        }
+        _ => Err(OpenError::Record("checkpoint: it has no format that ever was".into())),
     }
 }
 

@@ -10,6 +10,7 @@ use gemini_shadow_ops::{Color, EntryId, Frontier, Item, SiteId, TxnId};
 use gemini_sql::host::TransactionStatus;
 use parking_lot::{Mutex, RwLock};
 
+use super::divergence::Verification;
 use super::mint::Minter;
 
 /// How many red transactions `gemini.transactions` remembers.
@@ -45,6 +46,8 @@ pub struct Status {
     pub refusing: Option<String>,
     /// The newest schema version.
     pub schema_version: u64,
+    /// The comparison with the peers.
+    pub verification: Verification,
 }
 
 /// A peer as this site sees it.

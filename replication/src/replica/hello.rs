@@ -95,7 +95,7 @@ impl Replica {
     fn belongs(&mut self, now: u64, from: SiteId, hello: &Hello) -> Result<(), String> {
         if hello.protocol != PROTOCOL {
             return Err(format!(
-                "it speaks protocol {}, this site {PROTOCOL}: run the same version",
+                "it speaks protocol {}, this site {PROTOCOL}: run the same release at every site",
                 hello.protocol
             ));
         }

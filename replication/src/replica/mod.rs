@@ -277,6 +277,10 @@ impl Replica {
                 self.sequencer.stored(now, from, word, &mut events);
                 Ok(())
             }
+            PeerMessage::Look(_) | PeerMessage::Looked(_) => {
+                raw.push(Output::Compare { from, message });
+                Ok(())
+            }
             PeerMessage::Hello(_) | PeerMessage::Relay(_) | PeerMessage::Heartbeat(_) => {
                 Err("a message that belongs on a direct link".into())
             }
@@ -435,6 +439,16 @@ impl Replica {
                 out.push(Output::Suspect { peer: to, reason: format!("a message cannot be sent: {error}") })
             }
         }
+    }
+
+    /// Says something of the site's own ([`Output::Compare`]) to a peer; dropped if there is no way.
+    pub fn say(&mut self, to: SiteId, message: PeerMessage, out: &mut Vec<Output>) {
+        self.emit(Output::Send { to, message }, out);
+    }
+
+    /// Whether there is a way to a peer.
+    pub fn reaches(&self, peer: SiteId) -> bool {
+        self.routes.via(peer).is_some()
     }
 
     fn halt(&mut self, reason: String, out: &mut Vec<Output>) {

@@ -119,6 +119,13 @@ pub enum Output {
         /// What to say.
         message: PeerMessage,
     },
+    /// A [`PeerMessage::Look`] or [`PeerMessage::Looked`]: the site's own business, which [`super::Replica::say`] answers.
+    Compare {
+        /// Who said it.
+        from: SiteId,
+        /// What.
+        message: PeerMessage,
+    },
     /// A majority of the sites have our blue transactions up to n on disk.
     Replicated {
         /// Of this site.

@@ -5,8 +5,8 @@ use std::fmt;
 use gemini_shadow_ops::Entry;
 
 use super::{
-    Acks, Answer, Blue, Fetch, FetchReply, Heartbeat, Hello, PeerMessage, Proposal, RaftMessage, Rejected,
-    Tail,
+    Acks, Answer, Blue, Fetch, FetchReply, Heartbeat, Hello, Looked, PeerMessage, Proposal, RaftMessage,
+    Rejected, Tail,
 };
 
 impl fmt::Display for PeerMessage {
@@ -33,6 +33,15 @@ impl fmt::Display for PeerMessage {
             },
             PeerMessage::Heartbeat(m) => m.fmt(f),
             PeerMessage::Stored(m) => write!(f, "Stored t{} has {}", m.term, m.index),
+            PeerMessage::Look(m) => {
+                write!(f, "Look {} at {} rows of t{} at {}", m.id, m.sum.rows, m.table, m.frontier)
+            }
+            PeerMessage::Looked(Looked { id, frontier, rows: None, .. }) => {
+                write!(f, "Looked {id} same at {frontier}")
+            }
+            PeerMessage::Looked(Looked { id, frontier, rows: Some(rows), .. }) => {
+                write!(f, "Looked {id} other, {} rows at {frontier}", rows.len())
+            }
         }
     }
 }

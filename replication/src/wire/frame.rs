@@ -23,11 +23,15 @@ pub const MAX_TRANSACTION: usize = 24 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum WireError {
-    #[error("frame format {0} is not {FORMAT}: the peer runs another version, or is not a Gemini site")]
+    #[error(
+        "frame format {0} is not {FORMAT}: the peer runs another version (run the same release at every site), or is not a Gemini site"
+    )]
     Format(u8),
     #[error("a frame of {0} bytes is over the limit of {MAX_FRAME}")]
     TooLong(usize),
-    #[error("message kind {0} is not known: the peer runs another version")]
+    #[error(
+        "message kind {0} is not known: the peer runs another version; run the same release at every site"
+    )]
     Kind(u8),
     #[error("checksum of a message of kind {0} does not match: damaged on the way")]
     Checksum(u8),
@@ -104,7 +108,9 @@ mod kind {
     pub const RELAY: u8 = 9;
     pub const HEARTBEAT: u8 = 10;
     pub const STORED: u8 = 11;
-    pub const LAST: u8 = STORED;
+    pub const LOOK: u8 = 12;
+    pub const LOOKED: u8 = 13;
+    pub const LAST: u8 = LOOKED;
 }
 
 impl PeerMessage {
@@ -122,6 +128,8 @@ impl PeerMessage {
             PeerMessage::Relay(_) => kind::RELAY,
             PeerMessage::Heartbeat(_) => kind::HEARTBEAT,
             PeerMessage::Stored(_) => kind::STORED,
+            PeerMessage::Look(_) => kind::LOOK,
+            PeerMessage::Looked(_) => kind::LOOKED,
         }
     }
 
@@ -183,6 +191,8 @@ impl PeerMessage {
             PeerMessage::Relay(m) => write(kind, m, into),
             PeerMessage::Heartbeat(m) => write(kind, m, into),
             PeerMessage::Stored(m) => write(kind, m, into),
+            PeerMessage::Look(m) => write(kind, m, into),
+            PeerMessage::Looked(m) => write(kind, m, into),
         }
     }
 
@@ -207,6 +217,8 @@ impl PeerMessage {
             kind::RELAY => PeerMessage::Relay(read(kind, body)?),
             kind::HEARTBEAT => PeerMessage::Heartbeat(read(kind, body)?),
             kind::STORED => PeerMessage::Stored(read(kind, body)?),
+            kind::LOOK => PeerMessage::Look(read(kind, body)?),
+            kind::LOOKED => PeerMessage::Looked(read(kind, body)?),
             other => return Err(WireError::Kind(other)),
         })
     }

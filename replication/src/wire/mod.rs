@@ -26,7 +26,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use gemini_shadow_ops::{Entry, EntryId, Frontier, Hlc, ShadowTransaction, SiteId};
+use gemini_shadow_ops::{Entry, EntryId, Frontier, Hlc, Key, ShadowTransaction, SiteId, TableId};
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
@@ -34,7 +34,7 @@ pub(crate) use display::Short;
 pub use frame::{Blob, HEADER, Header, MAX_FRAME, MAX_TRANSACTION, WireError};
 
 /// The version of everything in this module. Peers of another version are refused at the first frame.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// How often a message may change hands before it is dropped; also the longest route.
 pub const MAX_HOPS: u8 = 4;
@@ -64,6 +64,10 @@ pub enum PeerMessage {
     Heartbeat(Heartbeat),
     /// What a voter has stored of the sequencer's log, for everybody.
     Stored(Stored),
+    /// Asks whether some rows are the same at both sites.
+    Look(Look),
+    /// The answer.
+    Looked(Looked),
 }
 
 /// The first message in each direction on a new link.
@@ -253,6 +257,75 @@ pub struct Stored {
     pub index: u64,
     /// Which members there were: words count among sites that agree on it.
     pub configuration: u64,
+}
+
+/// Asks whether a table's rows in a range of keys are the same at both sites: what the asker's are worth, at a frontier that
+/// the asked site must have applied before it answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// Names the answer.
+    pub id: u64,
+    /// Whose rows.
+    pub table: TableId,
+    /// Keys above this one; None: from the first on.
+    pub after: Option<Key>,
+    /// Keys up to and with this one; None: to the last.
+    pub upto: Option<Key>,
+    /// Of the asker's snapshot: rows are worth the same only under one schema.
+    pub schema_version: u64,
+    /// Of the asker's snapshot.
+    pub frontier: Frontier,
+    /// All of its rows there.
+    pub sum: RangeSum,
+}
+
+/// Many rows in a few bytes, whatever their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeSum {
+    /// How many.
+    pub rows: u64,
+    /// Sum (wrapping) of their fingerprints.
+    pub fingerprints: u64,
+    /// Sum (wrapping) of their contents' hashes.
+    pub contents: u64,
+}
+
+/// One row in a few bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowSum {
+    /// Its primary key.
+    pub key: Key,
+    /// Which effects made it: equal fingerprints are equal sets of effects.
+    pub fingerprint: u64,
+    /// A hash of everything under the key.
+    pub contents: u64,
+}
+
+/// The answer to a [`Look`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// The look's.
+    pub id: u64,
+    /// Of the snapshot that was looked at; it covers the look's.
+    pub frontier: Frontier,
+    /// Of the same.
+    pub schema_version: u64,
+    /// None: the sums are equal. Else the rows there, in order.
+    pub rows: Option<Vec<RowSum>>,
+    /// How far the rows go, if not all fitted: up to and with this key.
+    pub upto: Option<Key>,
+}
+
+impl RangeSum {
+    /// Of these rows.
+    pub fn of(rows: &[RowSum]) -> RangeSum {
+        let mut sum = RangeSum { rows: rows.len() as u64, ..RangeSum::default() };
+        for row in rows {
+            sum.fingerprints = sum.fingerprints.wrapping_add(row.fingerprint);
+            sum.contents = sum.contents.wrapping_add(row.contents);
+        }
+        sum
+    }
 }
 
 /// An entry on its way to the leader.

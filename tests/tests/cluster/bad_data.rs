@@ -138,3 +138,56 @@ fn the_others_go_on_without_a_damaged_site() {
     cluster.converged();
     load::check(&cluster.connect(2), &[&told], false);
 }
+
+/// Every file of a folder with its bytes and when it was last changed.
+fn picture(folder: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
+    let mut found = Vec::new();
+    for path in files(folder, "") {
+        if path.is_dir() {
+            found.extend(picture(&path));
+        } else {
+            let changed = fs::metadata(&path).unwrap().modified().unwrap();
+            let bytes = fs::read(&path).unwrap();
+            found.push((path, bytes, changed));
+        }
+    }
+    found
+}
+
+#[test]
+fn looking_changes_nothing() {
+    let mut cluster = killed("looking");
+    cluster.restart(0);
+    cluster.connect(0).run("DELETE FROM red_entry");
+    assert!(cluster.terminate(0).success());
+    let data = cluster.data(0);
+    let folder = data.display().to_string();
+    let look = |code: i32| {
+        let before = picture(&data);
+        let mut said = String::new();
+        for rest in [&["check"][..], &["dump"], &["dump", "--effects", "--kind", "blue"], &["dump", "--rows"]]
+        {
+            let output = cluster.command(&[rest, &[folder.as_str()]].concat());
+            // Tables are shown only if a start would succeed.
+            let expected = if code != 0 && rest.contains(&"--rows") { 1 } else { code };
+            assert_eq!(output.status.code(), Some(expected), "{rest:?}: {output:?}");
+            said += &String::from_utf8_lossy(&output.stdout);
+        }
+        assert!(picture(&data) == before, "the data folder has changed");
+        said
+    };
+    let said = look(0);
+    for words in
+        ["all is well", "start 2", "blue 1.50 local", "checkpoint replay from", "entry (key, note)", "'49'"]
+    {
+        assert!(said.contains(words), "no {words} in\n{said}");
+    }
+    let segment = first_segment(&cluster, 0);
+    damage(&segment, end_of_data(&segment) / 2);
+    let said = look(3);
+    for words in
+        ["blue 1.1 local", "blue 1.50 local", "! ", "no record from offset", "a start stops with this"]
+    {
+        assert!(said.contains(words), "no {words} in\n{said}");
+    }
+}
