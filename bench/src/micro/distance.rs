@@ -1,7 +1,9 @@
 //! What distance costs: three sites of Gemini, every two of them as far apart as is asked, and one client at each of two sites.
 //!
 //! A blue commit must not feel the distance: it is measured at a site that does not lead the red order. A red one pays for
-//! it: at the leader one round trip (to the nearest other disk), elsewhere two (to the leader, and the leader's own).
+//! it: at the leader one round trip (to the nearest other disk), elsewhere two (to the leader, and the leader's own). A blue
+//! commit with `gemini.durability = 'quorum'` waits for one round trip, to the nearest other disk: beside `local` it is what
+//! not losing the last moments of a burnt site costs.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -39,6 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Measured {
     round_trip: u64,
     blue: Cell,
+    /// Blue, and on a majority's disks.
+    quorum: Cell,
     /// At the leader, and at another site.
     red: [Cell; 2],
 }
@@ -79,11 +83,12 @@ async fn measure(args: &DistanceArgs, home: &std::path::Path, round_trip: u64) -
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let blue = drive::measure(second, Work::OwnRows, 1, time).await?;
+    let quorum = drive::measure(second, Work::Quorum, 1, time).await?;
     let red = [
         drive::measure(leader, Work::Red, 1, time).await?,
         drive::measure(second, Work::Red, 1, time).await?,
     ];
-    Ok(Measured { round_trip, blue, red })
+    Ok(Measured { round_trip, blue, quorum, red })
 }
 
 fn print(rows: &[Measured]) {
@@ -93,12 +98,14 @@ fn print(rows: &[Measured]) {
         "p50 ms",
         "p95",
         "p99",
+        "blue, quorum: p50",
         "red at the leader: p50",
         "red elsewhere: p50",
     ]);
     for row in rows {
         let mut cells = vec![format!("{} ms", row.round_trip)];
         cells.extend(row.blue.shown());
+        cells.push(row.quorum.shown()[1].clone());
         cells.extend(row.red.iter().map(|cell| cell.shown()[1].clone()));
         table.row(cells);
     }
@@ -114,11 +121,16 @@ fn print(rows: &[Measured]) {
             "≤ 1.1".into(),
             verdict(ratio <= 1.1),
         ]);
-        for (cell, trips, place) in [(&row.red[0], 1, "at the leader"), (&row.red[1], 2, "elsewhere")] {
+        let waits = [
+            (&row.quorum, 1, "blue, quorum"),
+            (&row.red[0], 1, "red, at the leader"),
+            (&row.red[1], 2, "red, elsewhere"),
+        ];
+        for (cell, trips, what) in waits {
             let wanted = Duration::from_millis(row.round_trip * trips + 10);
             let measured = cell.p50();
             bars.row(vec![
-                format!("red p50, {} ms apart, {place}, ms", row.round_trip),
+                format!("{what}, p50, {} ms apart, ms", row.round_trip),
                 format!("{:.1}", measured.as_secs_f64() * 1e3),
                 format!("≤ {}", wanted.as_millis()),
                 verdict(measured <= wanted),

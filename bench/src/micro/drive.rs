@@ -23,9 +23,12 @@ pub enum Work {
     OwnRows,
     HotRow,
     Red,
+    /// [`Work::OwnRows`], acknowledged once a majority of the sites has it on disk: Gemini's alone.
+    Quorum,
 }
 
 impl Work {
+    /// What every server can be asked for.
     pub const ALL: [Work; 5] = [Work::Select1, Work::PointRead, Work::OwnRows, Work::HotRow, Work::Red];
 
     pub fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Work {
             Work::OwnRows => "update, own rows",
             Work::HotRow => "update, one hot row",
             Work::Red => "update, strict (red)",
+            Work::Quorum => "update, own rows, quorum",
         }
     }
 
@@ -42,9 +46,14 @@ impl Work {
         match self {
             Work::Select1 => "SELECT 1",
             Work::PointRead => "SELECT v FROM bench WHERE id = $1",
-            Work::OwnRows | Work::HotRow => "UPDATE bench SET v = v + 1 WHERE id = $1",
+            Work::OwnRows | Work::HotRow | Work::Quorum => "UPDATE bench SET v = v + 1 WHERE id = $1",
             Work::Red => "UPDATE bench SET s = s + 1 WHERE id = $1",
         }
+    }
+
+    /// What a session is told first.
+    fn setting(self) -> Option<&'static str> {
+        (self == Work::Quorum).then_some("SET gemini.durability = 'quorum'")
     }
 
     /// Which row is next.
@@ -52,7 +61,9 @@ impl Work {
         match self {
             Work::Select1 => None,
             Work::HotRow => Some(0),
-            Work::PointRead | Work::OwnRows | Work::Red => Some(1 + client as i32 * OWN + i % OWN),
+            Work::PointRead | Work::OwnRows | Work::Red | Work::Quorum => {
+                Some(1 + client as i32 * OWN + i % OWN)
+            }
         }
     }
 }
@@ -105,6 +116,9 @@ pub async fn measure(target: &Target, work: Work, clients: usize, time: Duration
     let start = Instant::now() + WARM_UP;
     for number in 0..clients {
         let client = target.connect().await?;
+        if let Some(setting) = work.setting() {
+            client.batch_execute(setting).await.map_err(Error::during(setting))?;
+        }
         let statement = client.prepare(work.text()).await.map_err(Error::during(work.text()))?;
         tasks.push(tokio::spawn(async move {
             let mut latencies = Histogram::default();
