@@ -1,7 +1,9 @@
-//! Convergence (DESIGN §1.4): two sites, or one site twice, at the same frontier hold the same rows.
+//! Convergence (DESIGN §1.4): two sites, or one site twice, at the same frontier hold the same rows; and the sites, which compare
+//! their rows all the while, find nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use gemini::site::Site;
 use gemini_engine::{Digest, Snapshot};
 
 /// How many frontiers are remembered.
@@ -29,4 +31,10 @@ impl Converge {
         self.oldest.push_back(frontier.clone());
         self.digests.insert(frontier, digest);
     }
+}
+
+/// The site's own comparison with its peers.
+pub(super) fn nothing_found(site: &Site) {
+    let findings = site.shared().status().verification.findings;
+    assert!(findings.is_empty(), "convergence: site {} finds {findings:?}", site.id());
 }

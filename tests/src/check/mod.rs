@@ -228,6 +228,7 @@ impl Checks {
         let snapshot = site.engine().reader().snapshot();
         self.converge.check(&snapshot);
         indexes::check(&snapshot);
+        converge::nothing_found(site);
         self.atomic[node].whole(site.id().0, &snapshot);
         self.invariants[node].whole(&snapshot);
         if let Some(promise) = self.promise {

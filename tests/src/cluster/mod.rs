@@ -309,16 +309,21 @@ impl Cluster {
 
     /// Waits until all running sites have applied the same, and compares what their tables hold. The digest's page.
     pub fn converged(&self) -> Value {
-        let digests = self.wait("equal frontiers", || {
-            let digests: Option<Vec<Value>> = self.up().iter().map(|site| self.digest(*site)).collect();
-            let digests = digests?;
-            digests.windows(2).all(|two| two[0]["frontier"] == two[1]["frontier"]).then_some(digests)
-        });
+        let digests = self.level();
         for two in digests.windows(2) {
             assert_eq!(two[0]["tables"], two[1]["tables"], "equal frontiers, different tables");
             assert_eq!(two[0]["total"], two[1]["total"], "equal frontiers, different digests");
         }
         digests.into_iter().next().unwrap_or_else(|| panic!("no site runs"))
+    }
+
+    /// Waits until all running sites have applied the same; what their tables hold, each one's.
+    pub fn level(&self) -> Vec<Value> {
+        self.wait("equal frontiers", || {
+            let digests: Option<Vec<Value>> = self.up().iter().map(|site| self.digest(*site)).collect();
+            let digests = digests?;
+            digests.windows(2).all(|two| two[0]["frontier"] == two[1]["frontier"]).then_some(digests)
+        })
     }
 
     /// Waits until a query answers this one value at a site.

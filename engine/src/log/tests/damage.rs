@@ -197,6 +197,40 @@ fn swapped_segments() {
     assert!(error.to_string().contains("begins at log position 9000"), "{error}");
 }
 
+/// A file from an older copy of this very directory: everything in it is whole, and it ends too early.
+#[test]
+fn a_segment_from_an_older_copy() {
+    let disk = MemDisk::new();
+    let (mut log, _) = open(&disk).unwrap();
+    let mut copies: Vec<(String, Vec<u8>, u64)> = Vec::new();
+    let mut next = random(11);
+    while log.end().0 < 3 * 8192 + 5000 {
+        log.append(&note(next(), (next() % 700) as usize)).unwrap();
+        let end = commit(&mut log, &disk);
+        let name = segment_name((end.0 / 8192) as u32 + 1);
+        copies.push((name.clone(), disk.read_all(&name).unwrap(), end.0 % 8192));
+    }
+    let last = segment_name((log.end().0 / 8192) as u32 + 1);
+    drop(log);
+    let mut refused = 0;
+    for (name, bytes, end) in copies {
+        if name == last || bytes == disk.read_all(&name).unwrap() {
+            continue; // what the last segment has lost, only the store and the peers can tell
+        }
+        let disk = disk.fork();
+        disk.put(&name, bytes);
+        match open(&disk).map(|_| ()).unwrap_err() {
+            LogError::Damaged { file, offset, what, .. } => {
+                assert_eq!((&file, offset), (&name, end));
+                assert!(what.contains("is whole"), "{what}");
+            }
+            other => panic!("{other}"),
+        }
+        refused += 1;
+    }
+    assert!(refused > 20, "{refused}");
+}
+
 #[test]
 fn newer_versions() {
     let (pristine, _, _) = sample();
