@@ -7,8 +7,11 @@
 mod alone;
 mod bad_data;
 mod bad_input;
+mod divergence;
 mod faults;
+mod full;
 mod histories;
+mod release;
 mod shop;
 
 use gemini_tests::cluster::{Client, Cluster};
