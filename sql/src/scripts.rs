@@ -201,4 +201,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!(select, joins, subqueries, access, insert, update, foreign, colors, errors, minting, tpcw, rubis);
+scripts!(
+    select, joins, subqueries, access, insert, update, foreign, colors, errors, minting, tpcw, rubis,
+    windows, recursive
+);

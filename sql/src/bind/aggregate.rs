@@ -97,6 +97,7 @@ impl Binder<'_> {
         exprs: impl Iterator<Item = &'e Expr>,
     ) -> Result<()> {
         let mut allowed: BTreeSet<usize> = grouping.aggregates.iter().map(|a| a.slot).collect();
+        allowed.extend(block.windows.iter().flat_map(|w| &w.calls).map(|c| c.slot));
         for key in &grouping.keys {
             if let ExprKind::Column(slot) = key.kind {
                 allowed.insert(slot);

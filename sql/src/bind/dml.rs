@@ -543,6 +543,7 @@ fn over(block: super::Block, filter: Vec<Expr>) -> Select {
         filter,
         grouping: None,
         having: Vec::new(),
+        windows: Vec::new(),
         outputs: Vec::new(),
         distinct: None,
     }

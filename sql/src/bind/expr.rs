@@ -453,21 +453,24 @@ impl Binder<'_> {
             _ => resolved.name,
         };
         let name = name.as_str();
-        if function.over.is_some() {
-            return Err(SqlError::unsupported(
-                format!("the window function {name}(…) OVER"),
-                "Number or sum the rows in the application, or use GROUP BY.",
-            ));
-        }
         if !function.within_group.is_empty() {
             return Err(SqlError::unsupported("WITHIN GROUP", "Compute it in the application."));
+        }
+        if let Some(over) = &function.over {
+            return self.window_call(name, function, over);
+        }
+        if crate::expr::window::is_window_only(name) {
+            return Err(SqlError::new(
+                sqlstate::WRONG_OBJECT_TYPE,
+                format!("window function {name} requires an OVER clause"),
+            ));
         }
         if crate::expr::aggregate::is_aggregate(name) {
             return self.aggregate_call(name, function);
         }
         if let Some(set) = table_function(name) {
             let block = self.block();
-            if !block.in_list || block.in_aggregate {
+            if !block.in_list || block.in_aggregate || block.in_window.is_some() {
                 return Err(SqlError::unsupported(
                     format!("{name} outside of FROM and SELECT lists"),
                     "Put it into FROM.",

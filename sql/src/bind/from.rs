@@ -48,14 +48,16 @@ impl Binder<'_> {
     }
 
     fn joined(&mut self, entry: &ast::TableWithJoins) -> Result<Item> {
+        let before = self.self_references();
         let mut left = self.factor(&entry.relation, None)?;
         for join in &entry.joins {
-            left = self.join(left, join)?;
+            left = self.join(left, join, before)?;
         }
         Ok(left)
     }
 
-    fn join(&mut self, left: Item, join: &ast::Join) -> Result<Item> {
+    /// `before`: how often a recursive query had been named before the left side.
+    fn join(&mut self, left: Item, join: &ast::Join, before: usize) -> Result<Item> {
         let (kind, swap, constraint) = match &join.join_operator {
             JoinOperator::Join(c) | JoinOperator::Inner(c) => (JoinKind::Inner, false, c),
             JoinOperator::CrossJoin(c) => (JoinKind::Inner, false, c),
@@ -68,7 +70,17 @@ impl Binder<'_> {
                 return Err(SqlError::unsupported(format!("{name} join"), "Use JOIN or LEFT JOIN with ON."));
             }
         };
+        let between = self.self_references();
         let right = self.factor(&join.relation, Some(&left))?;
+        // Rows that a later round gives must not take back what the absence of rows has given.
+        match (kind, swap) {
+            (JoinKind::Inner, _) => {}
+            (JoinKind::Left, true) if between == before => {}
+            (JoinKind::Left, false) => self.no_self_reference(between, "within an outer join")?,
+            (JoinKind::Left, true) | (JoinKind::Full, _) => {
+                self.no_self_reference(before, "within an outer join")?;
+            }
+        }
         for &source in &right.sources {
             let block = self.block();
             let alias = block.sources[source].alias.clone();
@@ -273,31 +285,21 @@ impl Binder<'_> {
 
     fn cte(&mut self, position: usize, alias: Option<&ast::TableAlias>) -> Result<Item> {
         let cte = self.ctes[position].clone();
+        if let Some((kind, columns)) = self.self_reference(cte.id)? {
+            return self.item(kind, cte.name, columns, alias);
+        }
         let hidden = self.ctes.split_off(cte.scope);
         // A CTE sees nothing of the query that uses it.
         let flags: Vec<bool> =
             self.blocks.iter_mut().map(|b| std::mem::replace(&mut b.hidden, true)).collect();
-        let query = self.query(&cte.query);
+        let query = if cte.recursive { self.recursive_cte(&cte) } else { self.query(&cte.query) };
         for (block, flag) in self.blocks.iter_mut().zip(flags) {
             block.hidden = flag;
         }
         self.ctes.extend(hidden);
         let query = query?;
         let mut columns = output_columns(&query);
-        if cte.columns.len() > columns.len() {
-            return Err(SqlError::new(
-                sqlstate::INVALID_COLUMN_REFERENCE,
-                format!(
-                    "WITH query \"{}\" has {} columns available but {} columns specified",
-                    cte.name,
-                    columns.len(),
-                    cte.columns.len()
-                ),
-            ));
-        }
-        for (column, name) in columns.iter_mut().zip(&cte.columns) {
-            column.name = name.clone();
-        }
+        rename(&mut columns, &cte)?;
         let kind =
             SourceKind::Query { query: Box::new(query), lateral: false, reads: Vec::new(), distinct: false };
         self.item(kind, cte.name, columns, alias)
@@ -490,6 +492,25 @@ fn series_type(types: &[DataType]) -> Option<DataType> {
     } else {
         None
     }
+}
+
+/// Gives a CTE's columns the names behind its own.
+pub(super) fn rename(columns: &mut [SourceColumn], cte: &super::Cte) -> Result<()> {
+    if cte.columns.len() > columns.len() {
+        return Err(SqlError::new(
+            sqlstate::INVALID_COLUMN_REFERENCE,
+            format!(
+                "WITH query \"{}\" has {} columns available but {} columns specified",
+                cte.name,
+                columns.len(),
+                cte.columns.len()
+            ),
+        ));
+    }
+    for (column, name) in columns.iter_mut().zip(&cte.columns) {
+        column.name = name.clone();
+    }
+    Ok(())
 }
 
 fn concat(left: &[Visible], right: &[Visible]) -> Vec<Visible> {

@@ -2,7 +2,7 @@
 //!
 //! Every SELECT is a *block* with one flat row. A column gets a slot of that row when it is first named, so rows are as
 //! narrow as the statement and no expression changes when the planner orders the joins: every operator of a block
-//! fills its own slots and passes the others on. Aggregates get slots too, and grouping passes on one row of each
+//! fills its own slots and passes the others on. Aggregates and window functions get slots too, and grouping passes on one row of each
 //! group as its representative; so an expression over grouped columns needs no rewriting either.
 //!
 //! ```text
@@ -22,10 +22,12 @@ mod expr;
 mod from;
 mod program;
 mod query;
+mod recursive;
 mod scope;
 mod select;
 mod set;
 mod subquery;
+mod window;
 
 use std::sync::Arc;
 
@@ -45,6 +47,7 @@ pub use dml::{
 };
 pub use program::Program;
 pub(crate) use scope::Block;
+pub use window::{Distance, FrameBound, FrameUnit, Window, WindowCall, WindowFrame};
 
 /// A query: what FROM, INSERT, subqueries and the top level are made of.
 #[derive(Debug)]
@@ -85,6 +88,21 @@ pub enum Body {
         /// The right's.
         right_casts: Vec<Expr>,
     },
+    /// WITH RECURSIVE: the base's rows, then the step's over those of the round before, until it gives none.
+    Recursive {
+        /// What [`SourceKind::Working`] names.
+        id: usize,
+        /// Its name in the statement.
+        name: String,
+        /// Duplicates count.
+        all: bool,
+        /// The first round.
+        base: Box<Query>,
+        /// Every other.
+        step: Box<Query>,
+        /// Casts of the step's outputs to the base's types; empty if none is needed.
+        step_casts: Vec<Expr>,
+    },
 }
 
 /// The set operations.
@@ -94,6 +112,17 @@ pub enum SetOp {
     Union,
     Intersect,
     Except,
+}
+
+impl SetOp {
+    /// In SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            SetOp::Union => "UNION",
+            SetOp::Intersect => "INTERSECT",
+            SetOp::Except => "EXCEPT",
+        }
+    }
 }
 
 /// One key of an ORDER BY.
@@ -124,6 +153,8 @@ pub struct Select {
     pub grouping: Option<Grouping>,
     /// HAVING, as conjuncts.
     pub having: Vec<Expr>,
+    /// Window functions, computed after grouping and HAVING.
+    pub windows: Vec<Window>,
     /// Visible outputs, then hidden ones.
     pub outputs: Vec<Expr>,
     /// DISTINCT over these outputs.
@@ -210,6 +241,11 @@ pub enum SourceKind {
         /// WITH ORDINALITY.
         ordinality: bool,
     },
+    /// The last round of the recursive query that it stands in.
+    Working {
+        /// Of [`Body::Recursive`].
+        id: usize,
+    },
     /// Filled by the executor: the row of an INSERT … RETURNING, EXCLUDED.
     Given,
 }
@@ -276,6 +312,10 @@ pub(crate) struct Binder<'a> {
     frames: Vec<Frame>,
     /// CTEs in scope, innermost last.
     ctes: Vec<Cte>,
+    next_cte: usize,
+    /// Recursive CTEs being bound, innermost last.
+    recursions: Vec<recursive::Recursion>,
+    next_recursion: usize,
     /// The columns that the next query's outputs are for: what is untyped takes their types.
     expected: Option<Vec<DataType>>,
     /// Nested queries are bound recursively; the parser limits nesting, this is a second fence.
@@ -292,11 +332,15 @@ struct Frame {
 
 #[derive(Clone)]
 struct Cte {
+    /// Names it among all CTEs of the statement.
+    id: usize,
     name: String,
     columns: Vec<String>,
     query: Arc<ast::Query>,
-    /// How many CTEs were in scope where it was defined.
+    /// How many CTEs it sees.
     scope: usize,
+    /// It stands in WITH RECURSIVE: it may name itself.
+    recursive: bool,
 }
 
 impl<'a> Binder<'a> {
@@ -309,6 +353,9 @@ impl<'a> Binder<'a> {
             subqueries: Vec::new(),
             frames: Vec::new(),
             ctes: Vec::new(),
+            next_cte: 0,
+            recursions: Vec::new(),
+            next_recursion: 0,
             expected: None,
             depth: 0,
         }

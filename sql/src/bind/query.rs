@@ -37,28 +37,31 @@ impl Binder<'_> {
         if query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some() {
             return Err(SqlError::unsupported("this clause", "Leave it out."));
         }
-        let no_keys = Vec::new();
-        let keys = match query.order_by.as_ref().map(|o| &o.kind) {
-            None => &no_keys,
-            Some(ast::OrderByKind::Expressions(keys)) => keys,
-            Some(ast::OrderByKind::All(_)) => {
-                return Err(SqlError::unsupported("ORDER BY ALL", "Name the columns."));
+        match &*query.body {
+            SetExpr::Select(select) => {
+                let bound = self.select(select, sort_keys(query)?, &query.locks)?;
+                self.limited(bound, query)
             }
-        };
-        let mut bound = match &*query.body {
-            SetExpr::Select(select) => self.select(select, keys, &query.locks)?,
             body => {
-                if !query.locks.is_empty() {
-                    return Err(SqlError::unsupported(
-                        "FOR UPDATE with UNION, INTERSECT, EXCEPT or VALUES",
-                        "Lock the rows of one SELECT.",
-                    ));
-                }
-                let mut bound = self.body(body)?;
-                bound.order = self.order_outputs(&bound.columns, keys)?;
-                bound
+                let bound = self.body(body)?;
+                self.ordered(bound, query)
             }
-        };
+        }
+    }
+
+    /// ORDER BY, LIMIT and OFFSET of a query that is no plain SELECT.
+    pub(super) fn ordered(&mut self, mut bound: Query, query: &ast::Query) -> Result<Query> {
+        if !query.locks.is_empty() {
+            return Err(SqlError::unsupported(
+                "FOR UPDATE with UNION, INTERSECT, EXCEPT or VALUES",
+                "Lock the rows of one SELECT.",
+            ));
+        }
+        bound.order = self.order_outputs(&bound.columns, sort_keys(query)?)?;
+        self.limited(bound, query)
+    }
+
+    fn limited(&mut self, mut bound: Query, query: &ast::Query) -> Result<Query> {
         let (limit, offset) = self.limits(query)?;
         if limit.is_some() || offset.is_some() {
             if bound.limit.is_some() || bound.offset.is_some() {
@@ -70,20 +73,20 @@ impl Binder<'_> {
         Ok(bound)
     }
 
-    fn with(&mut self, with: &ast::With) -> Result<()> {
-        if with.recursive {
-            return Err(SqlError::unsupported(
-                "WITH RECURSIVE",
-                "Walk the levels in the application, one query each.",
-            ));
-        }
+    pub(super) fn with(&mut self, with: &ast::With) -> Result<()> {
+        // RECURSIVE lets each item name every other, itself included.
+        let whole = self.ctes.len() + with.cte_tables.len();
         for cte in &with.cte_tables {
-            let scope = self.ctes.len();
+            let scope = if with.recursive { whole } else { self.ctes.len() };
+            let id = self.next_cte;
+            self.next_cte += 1;
             self.ctes.push(Cte {
+                id,
                 name: parse::ident(&cte.alias.name),
                 columns: cte.alias.columns.iter().map(|c| parse::ident(&c.name)).collect(),
                 query: Arc::new((*cte.query).clone()),
                 scope,
+                recursive: with.recursive,
             });
         }
         Ok(())
@@ -137,7 +140,7 @@ impl Binder<'_> {
         self.builder.cast(bound, &DataType::Int8, CastKind::Assignment)
     }
 
-    fn body(&mut self, body: &SetExpr) -> Result<Query> {
+    pub(super) fn body(&mut self, body: &SetExpr) -> Result<Query> {
         match body {
             SetExpr::Select(select) => self.select(select, &[], &[]),
             SetExpr::Query(query) => self.query(query),
@@ -190,35 +193,19 @@ impl Binder<'_> {
         quantifier: ast::SetQuantifier,
         right: &SetExpr,
     ) -> Result<Query> {
-        use ast::SetQuantifier as Q;
-        let all = match quantifier {
-            Q::All => true,
-            Q::Distinct | Q::None => false,
-            _ => return Err(SqlError::unsupported("BY NAME", "Put the columns in the same order.")),
+        let all = keeps_duplicates(quantifier)?;
+        let op = match op {
+            ast::SetOperator::Union => SetOp::Union,
+            ast::SetOperator::Intersect => SetOp::Intersect,
+            ast::SetOperator::Except | ast::SetOperator::Minus => SetOp::Except,
         };
-        let (name, op) = match op {
-            ast::SetOperator::Union => ("UNION", SetOp::Union),
-            ast::SetOperator::Intersect => ("INTERSECT", SetOp::Intersect),
-            ast::SetOperator::Except | ast::SetOperator::Minus => ("EXCEPT", SetOp::Except),
-        };
+        let before = self.self_references();
         let left = self.body(left)?;
         let right = self.body(right)?;
-        if left.columns.len() != right.columns.len() {
-            return Err(SqlError::new(
-                sqlstate::SYNTAX_ERROR,
-                format!("each {name} query must have the same number of columns"),
-            ));
+        if op != SetOp::Union {
+            self.no_self_reference(before, &format!("within {}", op.name()))?;
         }
-        let mut columns = Vec::new();
-        for (a, b) in left.columns.iter().zip(&right.columns) {
-            let ty = common_type(name, &[a.ty.clone(), b.ty.clone()])?;
-            columns.push(OutputColumn { name: a.name.clone(), ty, origin: None });
-        }
-        let left_casts = casts(&self.builder, &left.columns, &columns)?;
-        let right_casts = casts(&self.builder, &right.columns, &columns)?;
-        let body =
-            Body::Set { op, all, left: Box::new(left), right: Box::new(right), left_casts, right_casts };
-        Ok(plain(body, columns))
+        combine(&self.builder, op, all, left, right)
     }
 
     /// ORDER BY over outputs only: by position or name.
@@ -253,7 +240,50 @@ impl Binder<'_> {
     }
 }
 
-fn plain(body: Body, columns: Vec<OutputColumn>) -> Query {
+/// ALL, or not.
+pub(super) fn keeps_duplicates(quantifier: ast::SetQuantifier) -> Result<bool> {
+    use ast::SetQuantifier as Q;
+    match quantifier {
+        Q::All => Ok(true),
+        Q::Distinct | Q::None => Ok(false),
+        _ => Err(SqlError::unsupported("BY NAME", "Put the columns in the same order.")),
+    }
+}
+
+fn sort_keys(query: &ast::Query) -> Result<&[ast::OrderByExpr]> {
+    match query.order_by.as_ref().map(|o| &o.kind) {
+        None => Ok(&[]),
+        Some(ast::OrderByKind::Expressions(keys)) => Ok(keys),
+        Some(ast::OrderByKind::All(_)) => Err(SqlError::unsupported("ORDER BY ALL", "Name the columns.")),
+    }
+}
+
+/// 42601 unless both give as many columns.
+pub(super) fn same_width(name: &str, left: &Query, right: &Query) -> Result<()> {
+    if left.columns.len() == right.columns.len() {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        sqlstate::SYNTAX_ERROR,
+        format!("each {name} query must have the same number of columns"),
+    ))
+}
+
+/// UNION, INTERSECT, EXCEPT of two bound queries, brought to common types.
+pub(super) fn combine(builder: &Builder, op: SetOp, all: bool, left: Query, right: Query) -> Result<Query> {
+    same_width(op.name(), &left, &right)?;
+    let mut columns = Vec::new();
+    for (a, b) in left.columns.iter().zip(&right.columns) {
+        let ty = common_type(op.name(), &[a.ty.clone(), b.ty.clone()])?;
+        columns.push(OutputColumn { name: a.name.clone(), ty, origin: None });
+    }
+    let left_casts = casts(builder, &left.columns, &columns)?;
+    let right_casts = casts(builder, &right.columns, &columns)?;
+    let body = Body::Set { op, all, left: Box::new(left), right: Box::new(right), left_casts, right_casts };
+    Ok(plain(body, columns))
+}
+
+pub(super) fn plain(body: Body, columns: Vec<OutputColumn>) -> Query {
     Query { body, order: Vec::new(), limit: None, offset: None, columns, locks: Vec::new() }
 }
 
@@ -283,6 +313,7 @@ pub(super) fn wrap(inner: Query) -> Query {
         filter: Vec::new(),
         grouping: None,
         having: Vec::new(),
+        windows: Vec::new(),
         outputs,
         distinct: None,
     };
@@ -302,7 +333,8 @@ pub(super) fn cast_output(builder: &Builder, query: &mut Query, i: usize, ty: &D
     Ok(())
 }
 
-fn casts(builder: &Builder, from: &[OutputColumn], to: &[OutputColumn]) -> Result<Vec<Expr>> {
+/// Casts of a query's outputs to other types; empty if none is needed.
+pub(super) fn casts(builder: &Builder, from: &[OutputColumn], to: &[OutputColumn]) -> Result<Vec<Expr>> {
     if from.iter().zip(to).all(|(a, b)| a.ty == b.ty) {
         return Ok(Vec::new());
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use gemini_shadow_ops::DataType;
 use sqlparser::ast::Ident;
 
-use super::{AggregateCall, Binder, From, Source, SourceColumn, SourceKind};
+use super::window::Spec;
+use super::{AggregateCall, Binder, From, Source, SourceColumn, SourceKind, Window};
 use crate::error::{Result, SqlError};
 use crate::expr::{Expr, ExprKind};
 use crate::parse;
@@ -23,6 +24,15 @@ pub(crate) struct Block {
     /// What unqualified names and `*` see, in order.
     pub visible: Vec<Visible>,
     pub aggregates: Vec<AggregateCall>,
+    pub windows: Vec<Window>,
+    /// WINDOW.
+    pub named_windows: Vec<(String, Spec)>,
+    /// Set while the SELECT list or ORDER BY is bound.
+    pub windows_allowed: bool,
+    /// The clause being bound, if window functions are not allowed in it and aggregates are.
+    pub clause: Option<&'static str>,
+    /// Set while a window function's arguments or window are bound: why there must be none in them.
+    pub in_window: Option<&'static str>,
     /// Where each slot was last named outside of an aggregate.
     pub named_at: BTreeMap<usize, u32>,
     /// Set while a FROM subquery is bound that must not see this block.
@@ -66,6 +76,11 @@ impl Block {
             from: Vec::new(),
             visible: Vec::new(),
             aggregates: Vec::new(),
+            windows: Vec::new(),
+            named_windows: Vec::new(),
+            windows_allowed: false,
+            clause: None,
+            in_window: None,
             named_at: BTreeMap::new(),
             hidden: false,
             in_aggregate: false,

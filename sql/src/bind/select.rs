@@ -32,8 +32,8 @@ impl Binder<'_> {
         if select.into.is_some() {
             return Err(SqlError::unsupported("SELECT INTO", "Use CREATE TABLE and INSERT … SELECT."));
         }
-        if select.qualify.is_some() || !select.named_window.is_empty() {
-            return Err(SqlError::unsupported("WINDOW", "Use GROUP BY."));
+        if select.qualify.is_some() {
+            return Err(SqlError::unsupported("QUALIFY", "Filter the window function in an outer query."));
         }
         if select.top.is_some() || !select.lateral_views.is_empty() || select.prewhere.is_some() {
             return Err(SqlError::unsupported("this form of SELECT", "Use LIMIT and joins."));
@@ -51,6 +51,7 @@ impl Binder<'_> {
             filter: parts.filter,
             grouping: parts.grouping,
             having: parts.having,
+            windows: block.windows,
             outputs: parts.outputs,
             distinct: parts.distinct,
         }));
@@ -69,18 +70,14 @@ impl Binder<'_> {
             Some(selection) => self.where_clause(selection)?,
             None => Vec::new(),
         };
+        self.named_windows(&select.named_window)?;
         self.block().in_list = true;
+        self.block().windows_allowed = true;
         let outputs = self.select_list(&select.projection);
         self.block().in_list = false;
         let mut outputs = outputs?;
         let keys = self.group_keys(&select.group_by, &outputs)?;
-        let having = match &select.having {
-            Some(having) => {
-                let bound = self.expr(having)?;
-                self.builder.condition("HAVING", bound)?.conjuncts()
-            }
-            None => Vec::new(),
-        };
+        let having = self.having(select.having.as_ref())?;
         let visible = outputs.len();
         let order = self.order_by(order, &mut outputs, visible)?;
         let distinct = self.distinct(select.distinct.as_ref(), &mut outputs, visible, &order)?;
@@ -94,21 +91,32 @@ impl Binder<'_> {
             };
         }
         let grouped = !keys.is_empty() || !having.is_empty() || !self.block().aggregates.is_empty();
+        let windowed = !self.block().windows.is_empty();
+        if (grouped || windowed) && self.block().sets.is_some() {
+            return Err(SqlError::unsupported(
+                "a set-returning function in the SELECT list of a query with aggregates or window functions",
+                "Group in a subquery in FROM.",
+            ));
+        }
+        let block = self.blocks.last().expect("a block is open while a query is bound");
+        let rounds = block.sources.iter().any(|s| matches!(s.kind, SourceKind::Working { .. }));
+        if rounds && !block.aggregates.is_empty() {
+            return Err(SqlError::new(
+                sqlstate::INVALID_RECURSION,
+                "aggregate functions are not allowed in a recursive query's recursive term",
+            ));
+        }
         let mut grouping = None;
         if grouped {
-            if self.block().sets.is_some() {
-                return Err(SqlError::unsupported(
-                    "a set-returning function in the SELECT list of a grouped query",
-                    "Group in a subquery in FROM.",
-                ));
-            }
             let aggregates = self.block().aggregates.clone();
             let own = Grouping { keys, aggregates };
             let block = self.blocks.last().expect("a block is open while a query is bound");
-            self.check_grouped(block, &own, having.iter().chain(outputs.iter().map(|o| &o.expr)))?;
+            let windows = block.windows.iter().flat_map(super::Window::exprs);
+            let exprs = having.iter().chain(outputs.iter().map(|o| &o.expr)).chain(windows);
+            self.check_grouped(block, &own, exprs)?;
             grouping = Some(own);
         }
-        let locks = self.locks(locks, grouped || distinct.is_some(), &mut outputs)?;
+        let locks = self.locks(locks, grouped || windowed || distinct.is_some(), &mut outputs)?;
         let columns = outputs[..visible]
             .iter()
             .map(|o| OutputColumn { name: o.name.clone(), ty: o.expr.ty.clone(), origin: o.origin })
@@ -117,6 +125,15 @@ impl Binder<'_> {
         let query =
             Query { body: Body::Values(Vec::new()), order, limit: None, offset: None, columns, locks };
         Ok((Parts { filter, grouping, having, outputs, distinct }, query))
+    }
+
+    fn having(&mut self, having: Option<&ast::Expr>) -> Result<Vec<Expr>> {
+        let Some(having) = having else { return Ok(Vec::new()) };
+        self.block().clause = Some("HAVING");
+        self.block().windows_allowed = false;
+        let bound = self.expr(having);
+        self.block().windows_allowed = true;
+        Ok(self.builder.condition("HAVING", bound?)?.conjuncts())
     }
 
     /// WHERE, as conjuncts. `x IN (subquery)` that reads nothing of the block becomes a join with the subquery's distinct rows.
@@ -280,6 +297,14 @@ impl Binder<'_> {
                     "aggregate functions are not allowed in GROUP BY",
                 ));
             }
+            let block = self.block();
+            if key.columns().iter().any(|s| block.windows.iter().flat_map(|w| &w.calls).any(|c| c.slot == *s))
+            {
+                return Err(SqlError::new(
+                    sqlstate::WINDOWING_ERROR,
+                    "window functions are not allowed in GROUP BY",
+                ));
+            }
             if !keys.contains(&key) {
                 keys.push(key);
             }
@@ -407,7 +432,7 @@ impl Binder<'_> {
         for clause in clauses {
             if grouped {
                 return Err(SqlError::unsupported(
-                    "FOR UPDATE with GROUP BY, DISTINCT or aggregates",
+                    "FOR UPDATE with GROUP BY, DISTINCT, aggregates or window functions",
                     "Lock the rows with a SELECT of their own.",
                 ));
             }

@@ -100,6 +100,37 @@ fn aggregates() -> Vec<Procedure> {
     found
 }
 
+/// Window functions that are no aggregates, of any type where the type does not matter.
+fn windows() -> Vec<Procedure> {
+    let any = || vec![ANY_ELEMENT];
+    let with = |more: &[u32]| [&[ANY_ELEMENT], more].concat();
+    let int4 = types::oid(&DataType::Int4);
+    let mut found = Vec::new();
+    for &name in crate::expr::window::names() {
+        let (args, result) = match name {
+            "ntile" => (vec![vec![int4]], int4),
+            "percent_rank" | "cume_dist" => (vec![Vec::new()], types::oid(&DataType::Float8)),
+            "lag" | "lead" => (vec![any(), with(&[int4]), with(&[int4, ANY_ELEMENT])], ANY_ELEMENT),
+            "nth_value" => (vec![with(&[int4])], ANY_ELEMENT),
+            "first_value" | "last_value" => (vec![any()], ANY_ELEMENT),
+            _ => (vec![Vec::new()], types::oid(&DataType::Int8)),
+        };
+        found.extend(args.into_iter().map(|args| Procedure {
+            oid: 0,
+            name,
+            namespace: PG_CATALOG,
+            kind: "w",
+            args,
+            result,
+            variadic: 0,
+            strict: true,
+            set: false,
+            volatility: "i",
+        }));
+    }
+    found
+}
+
 fn returning_sets() -> Vec<Procedure> {
     let set = |name, args: &[DataType], result| Procedure {
         oid: 0,
@@ -132,6 +163,7 @@ fn returning_sets() -> Vec<Procedure> {
 static PROCEDURES: LazyLock<Vec<Procedure>> = LazyLock::new(|| {
     let mut all: Vec<Procedure> = all_functions().map(procedure).collect();
     all.extend(aggregates());
+    all.extend(windows());
     all.extend(returning_sets());
     all.sort_by(|a, b| (a.name, &a.args).cmp(&(b.name, &b.args)));
     for (i, function) in all.iter_mut().enumerate() {

@@ -463,7 +463,8 @@ impl SetState {
     }
 }
 
-fn casted(row: &[Value], casts: &[Expr], cx: &Cx<'_>) -> Result<Vec<Value>> {
+/// A row after the casts, if there are any.
+pub fn casted(row: &[Value], casts: &[Expr], cx: &Cx<'_>) -> Result<Vec<Value>> {
     if casts.is_empty() {
         return Ok(row.to_vec());
     }

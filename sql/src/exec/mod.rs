@@ -13,14 +13,17 @@
 pub mod color;
 pub mod delta;
 mod foreign;
+mod frame;
 mod group;
 mod insert;
 mod join;
 mod operators;
+mod recursive;
 mod run;
 mod scan;
 mod unique;
 mod view;
+mod window;
 mod write;
 
 use std::cell::RefCell;
@@ -107,6 +110,11 @@ impl Batch {
     /// One row.
     pub fn row(&self, i: usize) -> &[Value] {
         &self.values[i * self.width..(i + 1) * self.width]
+    }
+
+    /// One row, to fill its slots.
+    pub(crate) fn row_mut(&mut self, i: usize) -> &mut [Value] {
+        &mut self.values[i * self.width..(i + 1) * self.width]
     }
 
     /// Every row.

@@ -8,8 +8,10 @@ use gemini_shadow_ops::Value;
 
 use super::group::{AggregateState, DistinctState, SetState, SortState};
 use super::join::{HashState, LoopState};
+use super::recursive::{RecursiveState, WorkingState};
 use super::run::{CHUNK, Cx};
 use super::scan::{ScanState, function_rows};
+use super::window::WindowState;
 use super::{BATCH, Batch};
 use crate::error::{Result, SqlError};
 use crate::expr::{Expr, Outer};
@@ -44,6 +46,7 @@ pub enum State {
     Loop(Box<LoopState>),
     Hash(Box<HashState>),
     Aggregate(Box<AggregateState>),
+    Window(Box<WindowState>),
     Project(Box<ProjectState>),
     Sort(Box<SortState>),
     Distinct(Box<DistinctState>),
@@ -52,6 +55,8 @@ pub enum State {
         at: usize,
     },
     Set(Box<SetState>),
+    Recursive(Box<RecursiveState>),
+    Working(Box<WorkingState>),
     Lock {
         input: Box<State>,
     },
@@ -106,6 +111,9 @@ impl State {
             Node::Aggregate { input, .. } => {
                 State::Aggregate(Box::new(AggregateState::new(State::new(input, width), width)))
             }
+            Node::Window { input, .. } => {
+                State::Window(Box::new(WindowState::new(State::new(input, width), width)))
+            }
             Node::Project { input, input_width, .. } => State::Project(Box::new(ProjectState {
                 input: State::new(input, *input_width),
                 batch: Batch::new(*input_width),
@@ -127,6 +135,13 @@ impl State {
                 left.width,
                 right.width,
             ))),
+            Node::Recursive { base, step, .. } => State::Recursive(Box::new(RecursiveState::new(
+                State::of(base),
+                State::of(step),
+                base.width,
+                step.width,
+            ))),
+            Node::Working { .. } => State::Working(Box::default()),
             Node::Lock { input, .. } => State::Lock { input: Box::new(State::new(input, width)) },
             Node::Trim { input, input_width, .. } => State::Trim(Box::new(ProjectState {
                 input: State::new(input, *input_width),
@@ -205,6 +220,7 @@ impl State {
             (State::Loop(state), Node::Loop { left, .. }) => state.open(left, cx, base),
             (State::Hash(state), Node::Hash { left, .. }) => state.open(left, cx, base),
             (State::Aggregate(state), Node::Aggregate { input, .. }) => state.open(input, cx, base),
+            (State::Window(state), Node::Window { input, .. }) => state.open(input, cx, base),
             (State::Project(state), Node::Project { input, .. })
             | (State::Trim(state), Node::Trim { input, .. }) => {
                 state.batch.clear();
@@ -229,6 +245,11 @@ impl State {
                 Ok(())
             }
             (State::Set(state), Node::Set { left, right, .. }) => state.open(left, right, cx),
+            (State::Recursive(state), Node::Recursive { id, base, .. }) => state.open(*id, base, cx),
+            (State::Working(state), Node::Working { id, .. }) => {
+                state.open(*id, cx, base);
+                Ok(())
+            }
             (State::Lock { input }, Node::Lock { input: node, .. }) => input.open(node, cx, base),
             _ => Err(mismatch()),
         }
@@ -290,6 +311,7 @@ impl State {
             (State::Aggregate(state), Node::Aggregate { input, keys, aggregates }) => {
                 state.next(input, keys, aggregates, cx, out)
             }
+            (State::Window(state), Node::Window { input, windows }) => state.next(input, windows, cx, out),
             (State::Project(state), Node::Project { input, exprs, .. }) => state.next(input, exprs, cx, out),
             (State::Sort(state), Node::Sort { input, keys, top }) => {
                 state.next(input, keys, top.as_ref(), cx, out)
@@ -315,6 +337,10 @@ impl State {
                 Ok(if end == rows.len() { Step::Done } else { Step::More })
             }
             (State::Set(state), node @ Node::Set { .. }) => state.next(node, cx, out),
+            (State::Recursive(state), node @ Node::Recursive { .. }) => state.next(node, cx, out),
+            (State::Working(state), Node::Working { columns, filter, .. }) => {
+                state.next(columns, filter, cx, out)
+            }
             (State::Lock { input }, Node::Lock { input: node, locks }) => {
                 let start = out.len();
                 let step = input.next(node, cx, out)?;

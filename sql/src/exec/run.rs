@@ -5,7 +5,7 @@
 //! operator keeps its input, and is run again once the value has been minted.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ pub struct Run {
     cache: RefCell<Vec<Kept>>,
     pool: RefCell<Pool>,
     memory: Cell<usize>,
+    /// The last round of each recursive query that is running.
+    rounds: RefCell<HashMap<usize, Arc<Batch>>>,
 }
 
 /// A subquery's rows, and the hash table over them.
@@ -91,13 +93,13 @@ impl Run {
             cache: RefCell::new(vec![Kept::default(); subplans]),
             pool: RefCell::default(),
             memory: Cell::new(0),
+            rounds: RefCell::default(),
         }
     }
 
     /// Counts what is held; 53200 past the limit.
     pub fn charge(&self, row: &[Value]) -> Result<()> {
-        let bytes: usize = row.iter().map(|v| 24 + v.heap_size()).sum();
-        let total = self.memory.get() + bytes + 32;
+        let total = self.memory.get() + size(row);
         self.memory.set(total);
         if total > MEMORY {
             return Err(SqlError::new(
@@ -107,6 +109,24 @@ impl Run {
             .hint("Narrow it with WHERE, or read in parts by key."));
         }
         Ok(())
+    }
+
+    /// Counts what is held no longer.
+    pub fn release(&self, rows: &Batch) {
+        let bytes: usize = rows.iter().map(size).sum();
+        self.memory.set(self.memory.get().saturating_sub(bytes));
+    }
+
+    /// The last round of a recursive query.
+    pub fn round(&self, id: usize) -> Arc<Batch> {
+        self.rounds.borrow().get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Replaces it.
+    pub fn set_round(&self, id: usize, rows: Batch) {
+        if let Some(before) = self.rounds.borrow_mut().insert(id, Arc::new(rows)) {
+            self.release(&before);
+        }
     }
 
     /// Starts an evaluation that may be run again: nextval takes from the pool's start.
@@ -323,6 +343,11 @@ impl Environment for Run {
     fn host_function(&self, name: &str, args: &[Value]) -> Option<Result<Value>> {
         self.context.environment.host_function(name, args)
     }
+}
+
+/// The bytes that a kept row takes, about.
+fn size(row: &[Value]) -> usize {
+    row.iter().map(|v| 24 + v.heap_size()).sum::<usize>() + 32
 }
 
 fn want(pool: &mut Pool, id: SequenceId, name: &str) -> SqlError {

@@ -30,7 +30,11 @@ pub struct Aggregate {
 pub trait Accumulator: Send {
     /// Takes one row's arguments.
     fn add(&mut self, args: &[Value]) -> Result<()>;
-    /// The result.
+    /// Takes back the oldest row's arguments, as a window's frame moves on. False: it cannot, start anew.
+    fn remove(&mut self, _args: &[Value]) -> bool {
+        false
+    }
+    /// The result of what has been added so far; more may follow.
     fn finish(&mut self) -> Result<Value>;
 }
 
@@ -192,6 +196,11 @@ impl Accumulator for Count {
         Ok(())
     }
 
+    fn remove(&mut self, args: &[Value]) -> bool {
+        self.n -= i64::from(self.all || !argument(args).is_null());
+        true
+    }
+
     fn finish(&mut self) -> Result<Value> {
         Ok(Value::Int8(self.n))
     }
@@ -249,6 +258,23 @@ impl Accumulator for Sum {
             _ => return Err(wrong()),
         };
         Ok(())
+    }
+
+    /// Sums of integers only: their order does not matter, and no scale tells what they were made of.
+    fn remove(&mut self, args: &[Value]) -> bool {
+        let value = argument(args);
+        if value.is_null() {
+            return true;
+        }
+        match (&self.sum, value.as_i64()) {
+            (Total::Integer(sum), Some(value)) => {
+                self.n -= 1;
+                let rest = sum - i128::from(value);
+                self.sum = if self.n == 0 { Total::None } else { Total::Integer(rest) };
+                true
+            }
+            _ => false,
+        }
     }
 
     fn finish(&mut self) -> Result<Value> {
@@ -363,9 +389,9 @@ impl Accumulator for Strings {
     }
 
     fn finish(&mut self) -> Result<Value> {
-        Ok(match (self.text.take(), self.bytes.take()) {
-            (Some(text), _) => Value::text(text),
-            (None, Some(bytes)) => Value::Bytea(bytes.into()),
+        Ok(match (&self.text, &self.bytes) {
+            (Some(text), _) => Value::text(text.as_str()),
+            (None, Some(bytes)) => Value::Bytea(bytes.as_slice().into()),
             (None, None) => Value::Null,
         })
     }
@@ -384,7 +410,7 @@ impl Accumulator for List {
         if self.0.is_empty() {
             return Ok(Value::Null);
         }
-        Ok(Value::Array(Arc::new(std::mem::take(&mut self.0))))
+        Ok(Value::Array(Arc::new(self.0.clone())))
     }
 }
 

@@ -13,8 +13,8 @@
 //! environment; AND, OR, CASE, COALESCE evaluate left to right and stop early, as PostgreSQL does for what it does
 //! not fold. A `char(n)` value is kept without its padding: it is padded when it is printed or sent.
 //!
-//! What it does not do: aggregates and window functions are not expressions (see [`aggregate`]; the planner replaces
-//! them by columns), set-returning functions are plan nodes, and no zone with daylight saving is known.
+//! What it does not do: aggregates and window functions are not expressions (see [`aggregate`], [`window`]; the binder
+//! replaces them by columns), set-returning functions are plan nodes, and no zone with daylight saving is known.
 
 pub mod aggregate;
 pub mod binary;
@@ -32,6 +32,7 @@ pub mod resolve;
 mod tests;
 pub mod text;
 pub mod types;
+pub mod window;
 
 use std::sync::Arc;
 

@@ -202,6 +202,14 @@ pub fn parser_error(text: &str, error: &ParserError) -> SqlError {
             let (message, location) = split_location(message);
             let place = location.and_then(|l| position(text, l));
             match message.split_once(", found: ") {
+                // Nothing else stands before a `)` and is called so: a frame's last clause.
+                Some(("Expected: )", found)) if found.eq_ignore_ascii_case("exclude") => at(
+                    SqlError::unsupported(
+                        "EXCLUDE in a window's frame",
+                        "Subtract the row's own value, or use two frames.",
+                    ),
+                    place,
+                ),
                 Some((expected, found)) => {
                     let found: String = found.chars().take(64).collect();
                     let headline = if found == "EOF" {

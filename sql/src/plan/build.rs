@@ -311,6 +311,7 @@ impl Joins<'_> {
                 alias,
                 filter: conjuncts,
             },
+            SourceKind::Working { id } => Node::Working { id, alias, columns, filter: conjuncts },
             SourceKind::Given => Node::Empty,
         }
     }

@@ -4,7 +4,7 @@ use gemini_shadow_ops::{DataType, Value};
 
 use super::node::{KeyPart, Node, Plan, RangeSpec, Scan, SetCall};
 use super::{InsertRows, Prepared, PreparedBody};
-use crate::bind::{JoinKind, SetOp, SortKey, TableFunction};
+use crate::bind::{JoinKind, SetOp, SortKey, TableFunction, Window};
 use crate::expr::{Expr, ExprKind, SubqueryTest};
 
 /// The lines of a statement.
@@ -147,6 +147,14 @@ impl Printer<'_> {
                 }
                 self.node(input, names, depth + 1);
             }
+            Node::Window { input, windows } => {
+                // The last is computed last: it stands on top.
+                for (i, window) in windows.iter().rev().enumerate() {
+                    self.line(depth + i, "WindowAgg".to_owned());
+                    self.window(window, names, depth + i);
+                }
+                self.node(input, names, depth + windows.len());
+            }
             Node::Project { input, .. } => self.node(input, names, depth),
             Node::Sort { input, keys, top } => {
                 self.line(depth, "Sort".to_owned());
@@ -181,11 +189,31 @@ impl Printer<'_> {
                 self.plan(left, depth + 1);
                 self.plan(right, depth + 1);
             }
+            Node::Recursive { base, step, .. } => {
+                self.line(depth, "Recursive Union".to_owned());
+                self.plan(base, depth + 1);
+                self.plan(step, depth + 1);
+            }
+            Node::Working { alias, filter, .. } => {
+                self.line(depth, format!("WorkTable Scan on {alias}"));
+                self.filter(depth, filter, names);
+            }
             Node::Lock { input, .. } => {
                 self.line(depth, "LockRows".to_owned());
                 self.node(input, names, depth + 1);
             }
             Node::Trim { input, .. } => self.node(input, names, depth),
+        }
+    }
+
+    fn window(&mut self, window: &Window, names: &[String], depth: usize) {
+        let partition = window.partition.iter().map(|key| expression(key, names));
+        let order = window.order.iter().map(|(key, descending, nulls_first)| {
+            expression(key, names) + direction(*descending, *nulls_first)
+        });
+        let keys: Vec<String> = partition.chain(order).collect();
+        if !keys.is_empty() {
+            self.detail(depth, "Sort Key".to_owned(), keys.join(", "));
         }
     }
 
@@ -256,16 +284,21 @@ fn sort_keys(input: &Node, keys: &[SortKey], names: &[String]) -> String {
                 Some(expr) => expression(expr, names),
                 None => names.get(key.column).cloned().unwrap_or_else(|| format!("${}", key.column + 1)),
             };
-            if key.descending {
-                text.push_str(" DESC");
-            }
-            if key.nulls_first != key.descending {
-                text.push_str(if key.nulls_first { " NULLS FIRST" } else { " NULLS LAST" });
-            }
+            text.push_str(direction(key.descending, key.nulls_first));
             text
         })
         .collect();
     keys.join(", ")
+}
+
+/// What follows a sort key.
+fn direction(descending: bool, nulls_first: bool) -> &'static str {
+    match (descending, nulls_first) {
+        (false, false) => "",
+        (false, true) => " NULLS FIRST",
+        (true, true) => " DESC",
+        (true, false) => " DESC NULLS LAST",
+    }
 }
 
 fn conjunction(list: &[Expr], names: &[String]) -> String {

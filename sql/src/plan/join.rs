@@ -309,7 +309,7 @@ impl<'a> Joins<'a> {
                 crate::bind::Body::Select(s) if s.grouping.as_ref().is_some_and(|g| g.keys.is_empty()) => 1.0,
                 _ => 100.0,
             },
-            SourceKind::Function { .. } => 10.0,
+            SourceKind::Function { .. } | SourceKind::Working { .. } => 10.0,
             SourceKind::Given => 1.0,
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gemini_shadow_ops::{DataType, IndexId, Table};
 
 use super::VirtualTable;
-use crate::bind::{AggregateCall, JoinKind, SetOp, SortKey, TableFunction};
+use crate::bind::{AggregateCall, JoinKind, SetOp, SortKey, TableFunction, Window};
 use crate::expr::Expr;
 
 /// A query's operators.
@@ -128,6 +128,13 @@ pub enum Node {
         /// Aggregates.
         aggregates: Vec<AggregateCall>,
     },
+    /// Window functions.
+    Window {
+        /// Rows.
+        input: Box<Node>,
+        /// What is computed, in this order; the last one's order is that of the rows.
+        windows: Vec<Window>,
+    },
     /// From the flat row to outputs.
     Project {
         /// Rows.
@@ -181,6 +188,32 @@ pub enum Node {
         left_casts: Vec<Expr>,
         /// Casts of the right's rows; empty if none.
         right_casts: Vec<Expr>,
+    },
+    /// WITH RECURSIVE.
+    Recursive {
+        /// Names its rounds.
+        id: usize,
+        /// Its name in the statement.
+        name: String,
+        /// Duplicates count.
+        all: bool,
+        /// The first round.
+        base: Box<Plan>,
+        /// Every other.
+        step: Box<Plan>,
+        /// Casts of the step's rows; empty if none.
+        step_casts: Vec<Expr>,
+    },
+    /// The last round of the recursive query that it stands in.
+    Working {
+        /// Of [`Node::Recursive`].
+        id: usize,
+        /// Its name in the statement.
+        alias: String,
+        /// (output, slot).
+        columns: Vec<(usize, usize)>,
+        /// Kept rows.
+        filter: Vec<Expr>,
     },
     /// FOR UPDATE: (table, column with the row's key).
     Lock {

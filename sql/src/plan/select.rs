@@ -45,6 +45,13 @@ impl Planner<'_> {
                 let right = Box::new(self.query(*right));
                 node = Node::Set { op, all, left, right, left_casts, right_casts };
             }
+            Body::Recursive { id, name, all, base, step, step_casts } => {
+                names = columns.iter().map(|c| c.name.clone()).collect();
+                width = visible;
+                let base = Box::new(self.query(*base));
+                let step = Box::new(self.query(*step));
+                node = Node::Recursive { id, name, all, base, step, step_casts };
+            }
         }
         let whole = on.as_ref().is_some_and(|on| on.len() == visible && on.iter().copied().eq(0..visible));
         if whole && let Some(on) = on.take() {
@@ -76,13 +83,14 @@ impl Planner<'_> {
     /// A SELECT up to its outputs, and whether they come in the wanted order.
     fn select(&self, select: Select, order: &[SortKey], limited: bool) -> (Node, bool) {
         let wanted = match (&select.grouping, &select.distinct) {
-            (None, None) => wanted_order(&select, order),
+            (None, None) if select.windows.is_empty() => wanted_order(&select, order),
             _ => None,
         };
         let extreme = self.extreme(&select);
         let width = select.width;
         let outputs = select.outputs.clone();
         let having = select.having.clone();
+        let windows = select.windows.clone();
         let mut grouping = None;
         let (mut node, sorted) = {
             let mut select = select;
@@ -118,6 +126,9 @@ impl Planner<'_> {
             if !having.is_empty() {
                 node = Node::Filter { input: Box::new(node), predicate: having };
             }
+        }
+        if !windows.is_empty() {
+            node = Node::Window { input: Box::new(node), windows };
         }
         (Node::Project { input: Box::new(node), exprs: outputs, input_width: width }, sorted)
     }
@@ -187,6 +198,10 @@ pub fn slot_names(select: &Select) -> Vec<String> {
             let distinct = if call.distinct { "DISTINCT " } else { "" };
             names[call.slot] = format!("{}({distinct}{args})", call.aggregate.name);
         }
+    }
+    for call in select.windows.iter().flat_map(|w| &w.calls) {
+        let args: Vec<String> = call.args.iter().map(|a| super::explain::expression(a, &names)).collect();
+        names[call.slot] = format!("{}({}) OVER (?)", call.name, args.join(", "));
     }
     names
 }
