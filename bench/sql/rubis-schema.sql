@@ -42,6 +42,24 @@ CREATE TABLE items (
 CREATE INDEX items_seller ON items (seller);
 CREATE INDEX items_category ON items (category);
 
+-- Items whose auction is over, as a nightly job of the application copies them.
+CREATE TABLE old_items (
+  id            INT PRIMARY KEY,
+  name          VARCHAR(100) NOT NULL,
+  description   TEXT NOT NULL,
+  initial_price NUMERIC(12,2) NOT NULL,
+  quantity      INT NOT NULL,
+  reserve_price NUMERIC(12,2) NOT NULL,
+  buy_now       NUMERIC(12,2) NOT NULL,
+  nb_of_bids    INT NOT NULL,
+  max_bid       NUMERIC(12,2) NOT NULL,
+  start_date    TIMESTAMP NOT NULL,
+  end_date      TIMESTAMP NOT NULL,
+  seller        INT NOT NULL REFERENCES users (id),
+  category      INT NOT NULL REFERENCES categories (id)
+);
+CREATE INDEX old_items_seller ON old_items (seller);
+
 CREATE TABLE bids (
   id      SERIAL PRIMARY KEY,
   user_id INT NOT NULL REFERENCES users (id),
@@ -74,3 +92,15 @@ CREATE TABLE buy_now (
   date     TIMESTAMP NOT NULL
 );
 CREATE INDEX buy_now_buyer ON buy_now (buyer_id);
+
+-- Where the application's variants without SERIAL columns count their ids.
+CREATE TABLE ids (
+  id       INT PRIMARY KEY,
+  category INT NOT NULL,
+  region   INT NOT NULL,
+  users    INT NOT NULL,
+  item     INT NOT NULL,
+  comment  INT NOT NULL,
+  bid      INT NOT NULL,
+  buy_now  INT NOT NULL
+);
