@@ -203,5 +203,5 @@ macro_rules! scripts {
 
 scripts!(
     select, joins, subqueries, access, insert, update, foreign, colors, errors, minting, tpcw, rubis,
-    windows, recursive
+    windows, recursive, zones
 );

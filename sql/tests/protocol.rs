@@ -434,7 +434,7 @@ fn settings_that_clients_follow_are_reported() {
     assert_eq!(
         c.say(&[query("SET application_name = 'x'"), query("BEGIN; SET TIME ZONE '+02:00'; ROLLBACK")]),
         lines(
-            "S application_name x\n C SET\n Z I\n C BEGIN\n S TimeZone <+02>-02\n C SET\n S TimeZone UTC\n C ROLLBACK\n Z I"
+            "S application_name x\n C SET\n Z I\n C BEGIN\n S TimeZone +02:00\n C SET\n S TimeZone UTC\n C ROLLBACK\n Z I"
         )
     );
     assert_eq!(

@@ -123,7 +123,7 @@ fn convert(
     context: &EvalContext<'_>,
 ) -> Result<Value> {
     use DataType as T;
-    let offset = || i64::from(context.session().time_zone.offset) * 1_000_000;
+    let zone = || &context.session().time_zone;
     if to.is_text() {
         return to_text(value, from, to, context);
     }
@@ -156,12 +156,12 @@ fn convert(
         (_, T::Numeric(_)) => Value::Numeric(value.exact().ok_or_else(|| no_cast(from, to))?),
         (Value::Date(d), T::Timestamp) => Value::Timestamp(datetime::date_to_timestamp(*d)?),
         (Value::Date(d), T::Timestamptz) => {
-            Value::Timestamptz(datetime::shift(datetime::date_to_timestamp(*d)?, -offset())?)
+            Value::Timestamptz(zone().to_utc(datetime::date_to_timestamp(*d)?)?)
         }
-        (Value::Timestamp(t), T::Timestamptz) => Value::Timestamptz(datetime::shift(*t, -offset())?),
-        (Value::Timestamptz(t), T::Timestamp) => Value::Timestamp(datetime::shift(*t, offset())?),
+        (Value::Timestamp(t), T::Timestamptz) => Value::Timestamptz(zone().to_utc(*t)?),
+        (Value::Timestamptz(t), T::Timestamp) => Value::Timestamp(zone().to_local(*t)?),
         (Value::Timestamp(t), T::Date) => Value::Date(timestamp_to_date(*t)),
-        (Value::Timestamptz(t), T::Date) => Value::Date(timestamp_to_date(datetime::shift(*t, offset())?)),
+        (Value::Timestamptz(t), T::Date) => Value::Date(timestamp_to_date(zone().to_local(*t)?)),
         _ if bare(from) == bare(to) => value.clone(),
         _ => return Err(no_cast(from, to)),
     })

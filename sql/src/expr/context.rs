@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 
 use gemini_shadow_ops::Value;
 
+use super::datetime::TimeZone;
 use crate::error::{Result, SqlError};
 
 /// The rows of the enclosing queries, innermost first.
@@ -23,21 +24,6 @@ impl<'a> Outer<'a> {
     /// The row `depth` levels up; 1 is the query that encloses the expression's own.
     pub fn at(&self, depth: usize) -> Option<&'a [Value]> {
         if depth <= 1 { Some(self.row) } else { self.parent.and_then(|p| p.at(depth - 1)) }
-    }
-}
-
-/// The session's time zone: a fixed offset from UTC. Zones with daylight saving are refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimeZone {
-    /// As SHOW prints it.
-    pub name: String,
-    /// Seconds east of UTC.
-    pub offset: i32,
-}
-
-impl Default for TimeZone {
-    fn default() -> TimeZone {
-        TimeZone { name: "UTC".to_owned(), offset: 0 }
     }
 }
 

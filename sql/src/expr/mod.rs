@@ -14,7 +14,7 @@
 //! not fold. A `char(n)` value is kept without its padding: it is padded when it is printed or sent.
 //!
 //! What it does not do: aggregates and window functions are not expressions (see [`aggregate`], [`window`]; the binder
-//! replaces them by columns), set-returning functions are plan nodes, and no zone with daylight saving is known.
+//! replaces them by columns), set-returning functions are plan nodes.
 
 pub mod aggregate;
 pub mod binary;
@@ -40,7 +40,8 @@ use gemini_shadow_ops::{DataType, Value};
 
 pub use build::Builder;
 pub use cast::{CastKind, cast};
-pub use context::{Constant, Environment, EvalContext, Outer, SessionInfo, TimeZone};
+pub use context::{Constant, Environment, EvalContext, Outer, SessionInfo};
+pub use datetime::TimeZone;
 pub use function::{Function, Resolved, Volatility, common_type, resolve_function, resolve_operator};
 
 /// A bound expression with its type.

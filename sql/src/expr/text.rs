@@ -51,7 +51,9 @@ pub fn write(out: &mut String, value: &Value, ty: &DataType, session: &SessionIn
         }
         Value::Date(days) => datetime::write_date(out, *days),
         Value::Timestamp(micros) => datetime::write_timestamp(out, *micros),
-        Value::Timestamptz(micros) => datetime::write_timestamptz(out, *micros, session.time_zone.offset),
+        Value::Timestamptz(micros) => {
+            datetime::write_timestamptz(out, *micros, session.time_zone.offset_at(*micros));
+        }
         Value::Interval(interval) => datetime::write_interval(out, interval),
         Value::Uuid(bytes) => write_uuid(out, bytes),
         Value::Array(list) if matches!(ty, DataType::Int2Vector | DataType::OidVector) => {

@@ -384,7 +384,7 @@ impl Settings {
             idle_in_transaction_timeout: milliseconds("idle_in_transaction_session_timeout"),
             idle_timeout: milliseconds("idle_session_timeout"),
             extra_float_digits: get("extra_float_digits").parse().unwrap_or(1),
-            time_zone: zone(&get("timezone")).unwrap_or_default(),
+            time_zone: TimeZone::setting(&get("timezone")).unwrap_or_default(),
             public_in_path: search_path.iter().any(|s| s == "public"),
             search_path,
             quiet: match get("client_min_messages").as_str() {
@@ -436,23 +436,26 @@ fn normalize(setting: &Setting, value: &str) -> Result<String> {
     let lower = value.to_ascii_lowercase();
     match setting.kind {
         Kind::Text | Kind::ReadOnly => Ok(value.to_string()),
-        Kind::Bool => {
-            boolean(value).map(|on| if on { "on" } else { "off" }.to_string()).ok_or_else(|| {
-                SqlError::new(
-                    sqlstate::INVALID_PARAMETER_VALUE,
-                    format!("parameter \"{}\" requires a Boolean value", setting.name),
-                )
-            })
-        }
+        Kind::Bool => boolean(value).map(|on| if on { "on" } else { "off" }.to_string()).ok_or_else(|| {
+            SqlError::new(
+                sqlstate::INVALID_PARAMETER_VALUE,
+                format!("parameter \"{}\" requires a Boolean value", setting.name),
+            )
+        }),
         Kind::Integer(low, high) => match lower.parse::<i64>() {
             Ok(n) if (low..=high).contains(&n) => Ok(n.to_string()),
             Ok(n) => Err(SqlError::new(
                 sqlstate::INVALID_PARAMETER_VALUE,
-                format!("{n} is outside the valid range for parameter \"{}\" ({low} .. {high})", setting.name),
+                format!(
+                    "{n} is outside the valid range for parameter \"{}\" ({low} .. {high})",
+                    setting.name
+                ),
             )),
             Err(_) => Err(invalid(setting, value)),
         },
-        Kind::Milliseconds => milliseconds(&lower).map(|ms| ms.to_string()).ok_or_else(|| invalid(setting, value)),
+        Kind::Milliseconds => {
+            milliseconds(&lower).map(|ms| ms.to_string()).ok_or_else(|| invalid(setting, value))
+        }
         Kind::OneOf(values) if values.contains(&lower.as_str()) => Ok(lower),
         Kind::OneOf(values) => {
             Err(invalid(setting, value).hint(format!("Available values: {}.", values.join(", "))))
@@ -466,18 +469,16 @@ fn normalize(setting: &Setting, value: &str) -> Result<String> {
             let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
             if digits.parse::<u64>().is_ok() { Ok(value.to_string()) } else { Err(invalid(setting, value)) }
         }
-        Kind::Zone => zone(value).map(|z| z.name).ok_or_else(|| {
-            SqlError::unsupported(
-                format!("time zone \"{value}\""),
-                "Use UTC or a fixed offset such as '+02:00': zones with daylight saving would need the same tables at every site.",
-            )
-        }),
+        Kind::Zone => TimeZone::setting(value).map(|z| z.name).ok_or_else(|| invalid(setting, value)),
         Kind::DateStyle => {
             let known = |word: &str| matches!(word.trim(), "iso" | "mdy" | "us" | "default" | "");
             if lower.split(',').all(known) {
                 Ok("ISO, MDY".to_string())
             } else {
-                Err(SqlError::unsupported(format!("DateStyle '{value}'"), "Use 'ISO, MDY', and to_char for other forms."))
+                Err(SqlError::unsupported(
+                    format!("DateStyle '{value}'"),
+                    "Use 'ISO, MDY', and to_char for other forms.",
+                ))
             }
         }
     }
@@ -498,45 +499,6 @@ fn milliseconds(text: &str) -> Option<u64> {
     };
     let ms = number * factor;
     (0.0..=2_147_483_647.0).contains(&ms).then_some(ms.round() as u64)
-}
-
-/// UTC under its names, or a fixed offset. A bare number counts hours east, as SET TIME ZONE 2 does.
-fn zone(text: &str) -> Option<TimeZone> {
-    let text = text.trim();
-    match text.to_ascii_uppercase().as_str() {
-        "UTC" | "GMT" | "ETC/UTC" | "ETC/GMT" | "Z" | "ZULU" | "UCT" | "ETC/UCT" | "UNIVERSAL"
-        | "DEFAULT" | "LOCALTIME" => {
-            return Some(TimeZone { name: "UTC".into(), offset: 0 });
-        }
-        _ => {}
-    }
-    // PostgreSQL prints and takes `<+02>-02`, the POSIX form whose second sign is turned around.
-    let plain = text.strip_prefix('<').and_then(|t| t.split('>').next()).unwrap_or(text);
-    let (sign, digits) = match plain.split_at_checked(1)? {
-        ("+", rest) => (1, rest),
-        ("-", rest) => (-1, rest),
-        _ => (1, plain),
-    };
-    let (hours, minutes) = match digits.split_once(':') {
-        Some((h, m)) => (h, m),
-        None if digits.len() == 4 => digits.split_at(2),
-        None => (digits, "0"),
-    };
-    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
-    if !(0..=15).contains(&hours) || !(0..=59).contains(&minutes) {
-        return None;
-    }
-    let offset = sign * (hours * 3600 + minutes * 60);
-    if offset == 0 {
-        return Some(TimeZone { name: "UTC".into(), offset: 0 });
-    }
-    let (name, other) = (if sign > 0 { '+' } else { '-' }, if sign > 0 { '-' } else { '+' });
-    let name = if minutes == 0 {
-        format!("<{name}{hours:02}>{other}{hours:02}")
-    } else {
-        format!("<{name}{hours:02}:{minutes:02}>{other}{hours:02}:{minutes:02}")
-    };
-    Some(TimeZone { name, offset })
 }
 
 #[cfg(test)]
@@ -571,13 +533,9 @@ mod tests {
     }
 
     #[test]
-    fn times_and_zones() {
+    fn times() {
         assert_eq!(milliseconds("5s"), Some(5000));
         assert_eq!(milliseconds("2 min"), Some(120_000));
         assert_eq!(milliseconds("x"), None);
-        assert_eq!(zone("+02:00").unwrap().offset, 7200);
-        assert_eq!(zone("-3").unwrap().name, "<-03>+03");
-        assert_eq!(zone("<+02>-02").unwrap().offset, 7200);
-        assert_eq!(zone("Europe/Berlin"), None);
     }
 }

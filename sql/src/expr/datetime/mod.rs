@@ -1,12 +1,13 @@
 //! Dates and times: calendar, printing, and arithmetic that keeps PostgreSQL's limits.
 //!
 //! A date is days, a timestamp µs, since 2000-01-01, in the proleptic Gregorian calendar; `i32::MIN`/`MAX` and
-//! `i64::MIN`/`MAX` are -infinity and infinity. A timestamptz is UTC; the session's zone, a fixed offset, only matters
-//! when it is read, printed, or cut into fields.
+//! `i64::MIN`/`MAX` are -infinity and infinity. A timestamptz is UTC; the session's zone only matters when it is
+//! read, printed, or cut into fields ([`TimeZone`]).
 
 mod fields;
 mod interval;
 mod parse;
+mod zone;
 
 use std::fmt::Write as _;
 
@@ -19,9 +20,8 @@ pub use interval::{
     add_interval, add_intervals, divide, justify_days, justify_hours, justify_interval, multiply, negate,
     parse_interval, subtract_intervals, write_interval,
 };
-pub use parse::{
-    has_zone, is_relative, month_by_name, parse_date, parse_timestamp, parse_timestamptz, zone_offset,
-};
+pub use parse::{has_zone, is_relative, month_by_name, parse_date, parse_timestamp, parse_timestamptz, zone};
+pub use zone::TimeZone;
 
 /// µs in a day.
 pub const MICROS_PER_DAY: i64 = 86_400_000_000;

@@ -5,7 +5,7 @@
 //! its month are errors.
 
 use super::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, MONTHS};
-use super::{checked_timestamp, days_from_civil, days_in_month};
+use super::{TimeZone, checked_timestamp, days_from_civil, days_in_month};
 use crate::error::{Result, SqlError};
 use crate::expr::EvalContext;
 use crate::sqlstate;
@@ -34,8 +34,7 @@ struct Parts {
     hour: i64,
     afternoon: Option<bool>,
     before_christ: bool,
-    /// Seconds east of UTC.
-    zone: Option<i32>,
+    zone: Option<TimeZone>,
     special: Option<Special>,
     day_of_year: Option<i64>,
 }
@@ -99,38 +98,17 @@ fn abbreviation(lower: &str) -> Option<i32> {
     Some(hours * 3600)
 }
 
-/// A zone as SET TIME ZONE and AT TIME ZONE take it: UTC, an abbreviation, `+02`, `-03:30` (ISO: east is positive).
-/// Zones with daylight saving are refused.
-pub fn zone_offset(name: &str) -> Result<i32> {
-    let lower = name.trim().to_ascii_lowercase();
-    if matches!(lower.as_str(), "etc/utc" | "etc/gmt" | "universal" | "greenwich" | "etc/uct") {
-        return Ok(0);
-    }
-    if let Some(offset) = abbreviation(&lower) {
-        return Ok(offset);
-    }
-    if lower.starts_with(['+', '-']) {
-        if let Ok(offset) = parse_offset(&lower) {
-            return Ok(offset);
-        }
-        return Err(SqlError::new(
-            sqlstate::INVALID_PARAMETER_VALUE,
-            format!("time zone \"{name}\" not recognized"),
-        ));
-    }
-    Err(unknown_zone(name))
+/// A zone as AT TIME ZONE takes it: an abbreviation, or a name ([`TimeZone::named`]).
+pub fn zone(name: &str) -> Result<TimeZone> {
+    let found = match abbreviation(&name.trim().to_ascii_lowercase()) {
+        Some(offset) => Some(TimeZone::fixed(offset)),
+        None => TimeZone::named(name),
+    };
+    found.ok_or_else(|| unknown_zone(name))
 }
 
 fn unknown_zone(name: &str) -> SqlError {
-    if name.contains('/') {
-        SqlError::unsupported(
-            format!("time zone \"{name}\""),
-            "Use UTC or a fixed offset such as '+02:00': zones with daylight saving are not known.",
-        )
-    } else {
-        SqlError::new(sqlstate::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized"))
-            .hint("Use UTC or a fixed offset such as '+02:00'.")
-    }
+    SqlError::new(sqlstate::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized"))
 }
 
 /// `+2`, `-0330`, `+05:30`, `+01:02:03`.
@@ -218,7 +196,7 @@ fn signed_field(text: &str, at: usize, parts: &mut Parts) -> Parse<usize> {
     if parts.zone.is_some() || start != at + 1 {
         return Err(Failure::Syntax);
     }
-    parts.zone = Some(parse_offset(&text[at..end])?);
+    parts.zone = Some(TimeZone::fixed(parse_offset(&text[at..end])?));
     Ok(end)
 }
 
@@ -249,7 +227,7 @@ fn word_field(text: &str, at: usize, parts: &mut Parts) -> Parse<usize> {
         "ad" | "at" | "on" => {}
         "allballs" => {
             set(&mut parts.time, 0)?;
-            set(&mut parts.zone, 0)?;
+            set(&mut parts.zone, TimeZone::default())?;
         }
         day if is_day_name(day) => {}
         word => match (special(word), abbreviation(word)) {
@@ -259,15 +237,16 @@ fn word_field(text: &str, at: usize, parts: &mut Parts) -> Parse<usize> {
                 if bytes.get(end).is_some_and(|b| matches!(b, b'+' | b'-')) {
                     return Ok(end);
                 }
-                set(&mut parts.zone, offset)?;
+                set(&mut parts.zone, TimeZone::fixed(offset))?;
             }
             (None, None) => {
                 let stop =
                     run(bytes, end, |b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-' | b'+'));
-                return if text[at..stop].contains('/') {
-                    Err(Failure::Zone(text[at..stop].to_owned()))
-                } else {
-                    Err(Failure::Syntax)
+                let name = &text[at..stop];
+                return match TimeZone::named(name) {
+                    Some(zone) => set(&mut parts.zone, zone).map(|()| stop),
+                    None if name.contains('/') => Err(Failure::Zone(name.to_ascii_lowercase())),
+                    None => Err(Failure::Syntax),
                 };
             }
         },
@@ -473,11 +452,12 @@ fn describe(failure: Failure, text: &str, ty: &str) -> SqlError {
 /// The session's local time now, µs: the transaction's, as in PostgreSQL.
 fn local_now(context: &EvalContext<'_>) -> i64 {
     let session = context.session();
-    session.transaction_time + i64::from(session.time_zone.offset) * MICROS_PER_SECOND
+    let now = session.transaction_time;
+    now + i64::from(session.time_zone.offset_at(now)) * MICROS_PER_SECOND
 }
 
 /// Local µs (i64::MIN and MAX infinite) and the zone, if one is named; 'now' keeps its time of day, the others are midnights.
-fn moment(text: &str, context: &EvalContext<'_>) -> Parse<(i128, Option<i32>)> {
+fn moment(text: &str, context: &EvalContext<'_>) -> Parse<(i128, Option<TimeZone>)> {
     let mut parts = Parts::default();
     scan(text, &mut parts)?;
     let today = local_now(context).div_euclid(MICROS_PER_DAY);
@@ -491,9 +471,9 @@ fn moment(text: &str, context: &EvalContext<'_>) -> Parse<(i128, Option<i32>)> {
         Some(Special::Yesterday) => day(today - 1) + time()?,
         Some(_) if parts.time.is_some() => return Err(Failure::Syntax),
         Some(Special::Now) => i128::from(local_now(context)),
-        Some(Special::Epoch) => return Ok((day(-super::EPOCH_DAYS), Some(0))),
-        Some(Special::Infinity) => return Ok((i128::from(i64::MAX), Some(0))),
-        Some(Special::MinusInfinity) => return Ok((i128::from(i64::MIN), Some(0))),
+        Some(Special::Epoch) => return Ok((day(-super::EPOCH_DAYS), Some(TimeZone::default()))),
+        Some(Special::Infinity) => return Ok((i128::from(i64::MAX), Some(TimeZone::default()))),
+        Some(Special::MinusInfinity) => return Ok((i128::from(i64::MIN), Some(TimeZone::default()))),
     };
     Ok((local, parts.zone))
 }
@@ -532,7 +512,8 @@ pub fn parse_timestamptz(text: &str, context: &EvalContext<'_>) -> Result<i64> {
     if is_infinite(local) {
         return Ok(local as i64);
     }
-    let offset = zone.unwrap_or(context.session().time_zone.offset);
-    checked_timestamp(local - i128::from(offset) * i128::from(MICROS_PER_SECOND))
-        .map_err(|_| out_of_range(text))
+    let zone = zone.as_ref().unwrap_or(&context.session().time_zone);
+    // A local time may lie just outside of the range whose moment is inside.
+    let moment = i64::try_from(local).ok().and_then(|local| zone.to_utc(local).ok());
+    moment.ok_or_else(|| out_of_range(text))
 }

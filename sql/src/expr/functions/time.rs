@@ -1,11 +1,11 @@
 //! Date and time functions and operators.
 //!
-//! What is local (a field, a midnight) is taken in the session's zone, a fixed offset; hence functions of a timestamptz
+//! What is local (a field, a midnight) is taken in the session's zone; hence functions of a timestamptz
 //! are stable, those of a timestamp immutable.
 
 use gemini_shadow_ops::{DataType, Interval, Numeric, Value};
 
-use super::super::datetime::{self, MICROS_PER_DAY, MICROS_PER_SECOND, Source};
+use super::super::datetime::{self, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_SECOND, Source, TimeZone};
 use super::super::function::{Arg, Call, Function, pure};
 use super::mistyped;
 use crate::error::{Result, SqlError};
@@ -94,8 +94,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("date", &[Timestamptz], Date, to_date).stable(),
 ];
 
-fn offset(call: &Call<'_>) -> i64 {
-    i64::from(call.context.session().time_zone.offset) * MICROS_PER_SECOND
+fn zone<'c>(call: &Call<'c>) -> &'c TimeZone {
+    &call.context.session().time_zone
 }
 
 /// µs of a date, timestamp or timestamptz as it stands (a timestamptz in UTC).
@@ -110,7 +110,7 @@ fn micros(value: &Value, call: &Call<'_>) -> Result<i64> {
 /// Local µs: a timestamptz in the session's zone.
 fn local(value: &Value, call: &Call<'_>) -> Result<i64> {
     match value {
-        Value::Timestamptz(t) => datetime::shift(*t, offset(call)),
+        Value::Timestamptz(t) => zone(call).to_local(*t),
         other => micros(other, call),
     }
 }
@@ -155,11 +155,17 @@ fn date_difference(args: &[Value], call: &Call<'_>) -> Result<Value> {
     a.checked_sub(*b).map(Value::Int4).ok_or_else(datetime::date_out_of_range)
 }
 
-/// Months and days of a timestamptz are the session's: with a fixed offset, those of the local time.
+/// Months and days of a timestamptz are those of the session's calendar, hours are hours: a day may have 23 of them.
 fn add_to(value: &Value, by: &Interval, call: &Call<'_>) -> Result<Value> {
-    let moved = datetime::add_interval(local(value, call)?, by)?;
-    let back = if matches!(value, Value::Timestamptz(_)) { -offset(call) } else { 0 };
-    Ok(wrap(datetime::shift(moved, back)?, call))
+    let Value::Timestamptz(mut t) = *value else {
+        return Ok(wrap(datetime::add_interval(local(value, call)?, by)?, call));
+    };
+    for part in [Interval { days: 0, micros: 0, ..*by }, Interval { months: 0, micros: 0, ..*by }] {
+        if part != Interval::default() {
+            t = zone(call).to_utc(datetime::add_interval(zone(call).to_local(t)?, &part)?)?;
+        }
+    }
+    datetime::shift(t, by.micros).map(Value::Timestamptz)
 }
 
 fn plus_interval(args: &[Value], call: &Call<'_>) -> Result<Value> {
@@ -228,15 +234,19 @@ fn clock_time(_args: &[Value], call: &Call<'_>) -> Result<Value> {
 }
 
 fn local_time(args: &[Value], call: &Call<'_>) -> Result<Value> {
-    Ok(Value::Timestamp(rounded(call.context.session().transaction_time + offset(call), args)))
+    Ok(Value::Timestamp(rounded(local_now(call)?, args)))
 }
 
-fn today(call: &Call<'_>) -> i64 {
-    (call.context.session().transaction_time + offset(call)).div_euclid(MICROS_PER_DAY)
+fn local_now(call: &Call<'_>) -> Result<i64> {
+    zone(call).to_local(call.context.session().transaction_time)
+}
+
+fn today(call: &Call<'_>) -> Result<i64> {
+    Ok(local_now(call)?.div_euclid(MICROS_PER_DAY))
 }
 
 fn current_date(_args: &[Value], call: &Call<'_>) -> Result<Value> {
-    datetime::checked_date(today(call)).map(Value::Date)
+    datetime::checked_date(today(call)?).map(Value::Date)
 }
 
 fn time_of_day(_args: &[Value], call: &Call<'_>) -> Result<Value> {
@@ -249,7 +259,7 @@ fn age(args: &[Value], call: &Call<'_>) -> Result<Value> {
 }
 
 fn age_today(args: &[Value], call: &Call<'_>) -> Result<Value> {
-    datetime::age(today(call) * MICROS_PER_DAY, local(&args[0], call)?).map(Value::Interval)
+    datetime::age(today(call)? * MICROS_PER_DAY, local(&args[0], call)?).map(Value::Interval)
 }
 
 /// extract (numeric) and date_part (float8).
@@ -258,7 +268,7 @@ fn extract(args: &[Value], call: &Call<'_>) -> Result<Value> {
     let source = match &args[1] {
         Value::Date(days) => Source::Date(*days),
         Value::Timestamp(t) => Source::Timestamp(*t),
-        Value::Timestamptz(t) => Source::Timestamptz(*t, call.context.session().time_zone.offset),
+        Value::Timestamptz(t) => Source::Timestamptz(*t, zone(call).offset_at(*t)),
         Value::Interval(span) => Source::Interval(*span),
         _ => return Err(mistyped(call)),
     };
@@ -286,11 +296,16 @@ fn trunc(args: &[Value], call: &Call<'_>) -> Result<Value> {
         }
         Value::Timestamptz(t) => {
             let zone = match args.get(2).and_then(Value::as_text) {
-                Some(zone) => named_offset(zone)?,
-                None => offset(call),
+                Some(name) => &datetime::zone(name)?,
+                None => zone(call),
             };
-            let cut = datetime::trunc(field, datetime::shift(*t, zone)?, "timestamp with time zone")?;
-            datetime::shift(cut, -zone).map(Value::Timestamptz)
+            let local = zone.to_local(*t)?;
+            let cut = datetime::trunc(field, local, "timestamp with time zone")?;
+            // Within an hour that comes twice the offset stays.
+            if !datetime::is_infinite(*t) && cut.abs_diff(local) < MICROS_PER_HOUR as u64 {
+                return datetime::shift(*t, cut - local).map(Value::Timestamptz);
+            }
+            zone.to_utc(cut).map(Value::Timestamptz)
         }
         _ => Err(mistyped(call)),
     }
@@ -340,8 +355,10 @@ fn make_timestamp(args: &[Value], call: &Call<'_>) -> Result<Value> {
     let time = (hour * 60 + minute) * 60 * MICROS_PER_SECOND + (seconds * 1e6).round_ties_even() as i64;
     let local =
         datetime::checked_timestamp(i128::from(days) * i128::from(MICROS_PER_DAY) + i128::from(time))?;
-    let back = if *call.ty == DataType::Timestamptz { -offset(call) } else { 0 };
-    Ok(wrap(datetime::shift(local, back)?, call))
+    match *call.ty == DataType::Timestamptz {
+        true => zone(call).to_utc(local).map(Value::Timestamptz),
+        false => Ok(Value::Timestamp(local)),
+    }
 }
 
 /// years, months, weeks, days, hours, minutes, seconds; those left out are 0.
@@ -397,16 +414,13 @@ fn from_epoch(args: &[Value], call: &Call<'_>) -> Result<Value> {
     datetime::checked_timestamp(micros as i128).map(Value::Timestamptz)
 }
 
-/// A zone by name, in µs. A signed number is POSIX's, here: west is positive.
-fn named_offset(zone: &str) -> Result<i64> {
-    let offset = i64::from(datetime::zone_offset(zone)?) * MICROS_PER_SECOND;
-    Ok(if zone.trim().starts_with(['+', '-']) { -offset } else { offset })
-}
-
 fn at_time_zone(args: &[Value], call: &Call<'_>) -> Result<Value> {
-    let offset = match &args[0] {
-        Value::Text(zone) => named_offset(zone)?,
-        Value::Interval(span) if span.months == 0 && span.days == 0 => span.micros,
+    let zone = match &args[0] {
+        Value::Text(name) => datetime::zone(name)?,
+        Value::Interval(span) if span.months == 0 && span.days == 0 => {
+            let seconds = i32::try_from(span.micros / MICROS_PER_SECOND);
+            TimeZone::fixed(seconds.map_err(|_| datetime::interval_out_of_range())?)
+        }
         Value::Interval(_) => {
             return Err(SqlError::new(
                 sqlstate::INVALID_PARAMETER_VALUE,
@@ -416,8 +430,8 @@ fn at_time_zone(args: &[Value], call: &Call<'_>) -> Result<Value> {
         _ => return Err(mistyped(call)),
     };
     match &args[1] {
-        Value::Timestamptz(t) => datetime::shift(*t, offset).map(Value::Timestamp),
-        Value::Timestamp(t) => datetime::shift(*t, -offset).map(Value::Timestamptz),
+        Value::Timestamptz(t) => zone.to_local(*t).map(Value::Timestamp),
+        Value::Timestamp(t) => zone.to_utc(*t).map(Value::Timestamptz),
         _ => Err(mistyped(call)),
     }
 }

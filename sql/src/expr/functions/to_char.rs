@@ -125,15 +125,19 @@ struct Fields {
     /// µs of the day; an interval's may exceed a day.
     time: i64,
     offset: Option<i32>,
+    /// The zone's abbreviation.
+    zone: String,
     interval: bool,
 }
 
 fn fields(value: &Value, call: &Call<'_>) -> Result<Option<Fields>> {
+    let mut zone = String::new();
     let (local, offset) = match value {
         Value::Timestamp(t) => (*t, None),
         Value::Timestamptz(t) => {
-            let offset = call.context.session().time_zone.offset;
-            (datetime::shift(*t, i64::from(offset) * MICROS_PER_SECOND)?, Some(offset))
+            let own = &call.context.session().time_zone;
+            zone = own.abbreviation_at(*t);
+            (own.to_local(*t)?, Some(own.offset_at(*t)))
         }
         Value::Interval(span) => {
             return Ok(Some(Fields {
@@ -143,6 +147,7 @@ fn fields(value: &Value, call: &Call<'_>) -> Result<Option<Fields>> {
                 days: i64::from(span.days),
                 time: span.micros,
                 offset: None,
+                zone: String::new(),
                 interval: true,
             }));
         }
@@ -160,6 +165,7 @@ fn fields(value: &Value, call: &Call<'_>) -> Result<Option<Fields>> {
         days,
         time: local.rem_euclid(MICROS_PER_DAY),
         offset,
+        zone,
         interval: false,
     }))
 }
@@ -311,11 +317,8 @@ fn print_key(key: &'static str, fill: bool, f: &Fields) -> Result<String> {
         "ad" | "bc" => (if f.year > 0 { "ad" } else { "bc" }).to_owned(),
         "A.D." | "B.C." => (if f.year > 0 { "A.D." } else { "B.C." }).to_owned(),
         "a.d." | "b.c." => (if f.year > 0 { "a.d." } else { "b.c." }).to_owned(),
-        "TZ" | "tz" => match f.offset {
-            None => String::new(),
-            Some(0) => (if key == "TZ" { "UTC" } else { "utc" }).to_owned(),
-            Some(offset) => offset_text(offset),
-        },
+        "TZ" => f.zone.clone(),
+        "tz" => f.zone.to_lowercase(),
         "OF" => f.offset.map_or("+00".to_owned(), offset_text),
         "TZH" => {
             let offset = f.offset.unwrap_or(0);
@@ -566,9 +569,13 @@ fn to_timestamp(args: &[Value], call: &Call<'_>) -> Result<Value> {
         return Err(out_of_range(text));
     }
     let seconds = read.day_seconds.unwrap_or(hour * 3600 + read.minute * 60 + read.second);
-    let offset = read.zone.unwrap_or(call.context.session().time_zone.offset);
-    let micros = i128::from(date_of(&read, text)?) * i128::from(MICROS_PER_DAY)
-        + i128::from(seconds - i64::from(offset)) * i128::from(MICROS_PER_SECOND)
+    let local = i128::from(date_of(&read, text)?) * i128::from(MICROS_PER_DAY)
+        + i128::from(seconds) * i128::from(MICROS_PER_SECOND)
         + i128::from(read.micros);
-    datetime::checked_timestamp(micros).map(Value::Timestamptz)
+    let local = datetime::checked_timestamp(local)?;
+    let zone = match read.zone {
+        Some(seconds) => &datetime::TimeZone::fixed(seconds),
+        None => &call.context.session().time_zone,
+    };
+    zone.to_utc(local).map(Value::Timestamptz)
 }
