@@ -121,6 +121,10 @@ pub trait Host: Send + Sync + 'static {
     fn submit(&self, submission: Submission) -> Wait<Result<Committed, CommitError>>;
     /// Mints the next value of an open sequence: never twice, also after a restart. 55000-like refusal if closed or exhausted.
     fn mint(&self, schema: &Schema, sequence: SequenceId) -> Wait<Result<i64, CommitError>>;
+    /// The value that [`Host::mint`] would give after `ahead` others, without using it up.
+    fn would_mint(&self, schema: &Schema, sequence: SequenceId, ahead: u64) -> Result<i64, CommitError>;
+    /// Resolves after so many microseconds.
+    fn pause(&self, micros: u64) -> Wait<()>;
     /// Microseconds since 2000-01-01 UTC.
     fn now(&self) -> i64;
     /// Random bits (uuids, random()).

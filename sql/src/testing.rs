@@ -46,6 +46,10 @@ struct Inner {
     last: Option<Color>,
     /// Refuse this many commits as if another one had come first: to see re-runs.
     interfere: u32,
+    /// Refuse this many as certification does.
+    refuse: u32,
+    /// Pauses asked for, µs.
+    pauses: Vec<u64>,
 }
 
 impl LocalHost {
@@ -77,6 +81,8 @@ impl LocalHost {
             statuses: BTreeMap::new(),
             last: None,
             interfere: 0,
+            refuse: 0,
+            pauses: Vec::new(),
         };
         LocalHost {
             inner: Mutex::new(inner),
@@ -99,12 +105,27 @@ impl LocalHost {
         self.inner.lock().interfere = n;
     }
 
+    /// Refuses the next `n` commits as certification does.
+    pub fn refuse(&self, n: u32) {
+        self.inner.lock().refuse = n;
+    }
+
+    /// The pauses asked for so far, µs.
+    pub fn pauses(&self) -> Vec<u64> {
+        self.inner.lock().pauses.clone()
+    }
+
     fn commit(&self, submission: Submission) -> Result<Committed, CommitError> {
         let inner = &mut *self.inner.lock();
         let schema = inner.engine.schema();
         if inner.interfere > 0 {
             inner.interfere -= 1;
             return Err(CommitError::Conflict { item: Item::Catalogue, seq: inner.engine.seq() });
+        }
+        if inner.refuse > 0 {
+            inner.refuse -= 1;
+            let message = "could not serialize access due to a concurrent change".to_owned();
+            return Err(CommitError::Refused { message, item: None, slack: false });
         }
         if submission.transaction.schema_version != schema.version {
             return Err(CommitError::Conflict { item: Item::Catalogue, seq: inner.engine.seq() });
@@ -214,18 +235,25 @@ impl Host for LocalHost {
     }
 
     fn mint(&self, schema: &Schema, sequence: SequenceId) -> Wait<Result<i64, CommitError>> {
+        let result = self.would_mint(schema, sequence, 0);
+        if result.is_ok() {
+            *self.inner.lock().minted.entry(sequence).or_insert(0) += 1;
+        }
+        Box::pin(std::future::ready(result))
+    }
+
+    fn would_mint(&self, schema: &Schema, sequence: SequenceId, ahead: u64) -> Result<i64, CommitError> {
         let rejected = |message: &str| {
             Err(CommitError::Rejected {
                 sqlstate: crate::sqlstate::OBJECT_NOT_IN_PREREQUISITE_STATE,
                 message: message.into(),
             })
         };
-        let result = match schema.sequences.get(&sequence).map(|s| (s.base, s)) {
+        match schema.sequences.get(&sequence).map(|s| (s.base, s)) {
             Some((Some(base), sequence)) => {
-                let inner = &mut *self.inner.lock();
-                let k = inner.minted.entry(sequence.id).or_insert(0);
-                let step = i64::from(CLASS.0) + *k * i64::from(CLASS.1);
-                *k += 1;
+                let used = self.inner.lock().minted.get(&sequence.id).copied().unwrap_or(0);
+                let k = used + i64::try_from(ahead).unwrap_or(i64::MAX);
+                let step = i64::from(CLASS.0) + k * i64::from(CLASS.1);
                 match base.checked_add(sequence.increment * step) {
                     Some(value) if (sequence.min..=sequence.max).contains(&value) => Ok(value),
                     _ => Err(CommitError::Rejected {
@@ -236,8 +264,14 @@ impl Host for LocalHost {
             }
             Some((None, _)) => rejected("the sequence is closed"),
             None => rejected("there is no such sequence"),
-        };
-        Box::pin(std::future::ready(result))
+        }
+    }
+
+    /// Time is the clock's that [`Host::now`] shows: nobody waits.
+    fn pause(&self, micros: u64) -> Wait<()> {
+        self.inner.lock().pauses.push(micros);
+        self.now.fetch_add(i64::try_from(micros).unwrap_or(i64::MAX), Ordering::Relaxed);
+        Box::pin(std::future::ready(()))
     }
 
     fn now(&self) -> i64 {

@@ -108,6 +108,33 @@ fn settings_follow_their_transactions() {
 }
 
 #[test]
+fn a_refusal_by_certification_is_tried_again_after_growing_pauses() {
+    let host = LocalHost::new();
+    let mut s = Session::new(Shared::new(host.clone()), "tester", "test", 1);
+    run(&mut s, "CREATE TABLE t (a int PRIMARY KEY, b int); INSERT INTO t VALUES (1, 1)");
+    host.refuse(12);
+    assert_eq!(run(&mut s, "UPDATE t SET b = b + 1"), "UPDATE 1\n");
+    assert_eq!(run(&mut s, "SELECT b FROM t"), "2\nSELECT 1\n");
+    let pauses = host.pauses();
+    let mut most = 2_000;
+    for pause in &pauses {
+        assert!((most / 2..=most).contains(pause), "{pauses:?}");
+        most = (most * 2).min(200_000);
+    }
+    assert_eq!(pauses.len(), 12);
+    assert!(pauses[8..].windows(2).any(|p| p[0] != p[1]), "no chance in {pauses:?}");
+
+    // In the end the client is told, within the time that the statement has.
+    host.refuse(u32::MAX);
+    assert!(run(&mut s, "UPDATE t SET b = b + 1").starts_with("40001 "));
+    run(&mut s, "SET statement_timeout = 50");
+    let before = host.pauses().len();
+    assert!(run(&mut s, "UPDATE t SET b = b + 1").starts_with("40001 "));
+    let spent: u64 = host.pauses()[before..].iter().sum();
+    assert!(spent <= 50_000, "{spent}");
+}
+
+#[test]
 fn a_commit_that_was_interfered_with_is_run_anew() {
     let host = LocalHost::new();
     let mut s = Session::new(Shared::new(host.clone()), "tester", "test", 1);

@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gemini_engine::Disk;
 use gemini_replication::quic::{Event, Inbox};
+use gemini_sql::host::Wait;
 use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -84,6 +85,10 @@ impl Mailbox for Courier {
 
     fn random(&self) -> u64 {
         random(&self.random)
+    }
+
+    fn pause(&self, micros: u64) -> Wait<()> {
+        Box::pin(tokio::time::sleep(Duration::from_micros(micros)))
     }
 }
 

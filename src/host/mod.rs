@@ -11,7 +11,7 @@ pub(crate) use views::key as shown_key;
 use std::sync::Arc;
 
 use gemini_engine::{Seq, Snapshot};
-use gemini_shadow_ops::{EntryId, Frontier, Schema, SequenceId, SiteId};
+use gemini_shadow_ops::{EntryId, Frontier, Schema, Sequence, SequenceId, SiteId};
 use gemini_sql::host::{CommitError, Committed, Host, Submission, TransactionStatus, View, Wait};
 use tokio::sync::watch;
 
@@ -28,6 +28,8 @@ pub trait Mailbox: Send + Sync + 'static {
     fn now(&self) -> u64;
     /// Random bits.
     fn random(&self) -> u64;
+    /// Resolves after so many microseconds.
+    fn pause(&self, micros: u64) -> Wait<()>;
 }
 
 /// Why an input could not be handed over.
@@ -84,6 +86,18 @@ impl SiteHost {
     }
 }
 
+fn declared(schema: &Schema, sequence: SequenceId) -> Result<&Sequence, CommitError> {
+    schema.sequences.get(&sequence).map(|s| &**s).ok_or_else(|| CommitError::Rejected {
+        sqlstate: "42P01",
+        message: format!("there is no sequence {sequence}"),
+    })
+}
+
+fn exhausted(sequence: &Sequence) -> CommitError {
+    let message = format!("nextval: reached maximum value of sequence \"{}\" at this site", sequence.name);
+    CommitError::Rejected { sqlstate: "2200H", message }
+}
+
 impl Host for SiteHost {
     fn snapshot(&self) -> Snapshot {
         self.shared.reader.snapshot()
@@ -113,9 +127,9 @@ impl Host for SiteHost {
     }
 
     fn mint(&self, schema: &Schema, sequence: SequenceId) -> Wait<Result<i64, CommitError>> {
-        let Some(declared) = schema.sequences.get(&sequence).cloned() else {
-            let message = format!("there is no sequence {sequence}");
-            return Box::pin(std::future::ready(Err(CommitError::Rejected { sqlstate: "42P01", message })));
+        let declared = match declared(schema, sequence) {
+            Ok(declared) => declared.clone(),
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
         let (shared, mailbox) = (self.shared.clone(), self.mailbox.clone());
         Box::pin(async move {
@@ -133,16 +147,19 @@ impl Host for SiteHost {
                         mailbox.deliver(Input::Mint { sequence, reply: Some(reply) })?;
                         reserved.await.unwrap_or(Err(MailboxError::Stopped.into()))?;
                     }
-                    Minted::Exhausted => {
-                        let message = format!(
-                            "nextval: reached maximum value of sequence \"{}\" at this site",
-                            declared.name
-                        );
-                        return Err(CommitError::Rejected { sqlstate: "2200H", message });
-                    }
+                    Minted::Exhausted => return Err(exhausted(&declared)),
                 }
             }
         })
+    }
+
+    fn would_mint(&self, schema: &Schema, sequence: SequenceId, ahead: u64) -> Result<i64, CommitError> {
+        let declared = declared(schema, sequence)?;
+        self.shared.minter.peek(declared, ahead).ok_or_else(|| exhausted(declared))
+    }
+
+    fn pause(&self, micros: u64) -> Wait<()> {
+        self.mailbox.pause(micros)
     }
 
     fn now(&self) -> i64 {

@@ -115,6 +115,12 @@ impl Minter {
         Minted::Value { value, low }
     }
 
+    /// The value that [`Minter::mint`] would give after `ahead` others; None past the sequence's end.
+    pub fn peek(&self, sequence: &Sequence, ahead: u64) -> Option<i64> {
+        let next = self.blocks.lock().get(&sequence.id).map_or(0, |block| block.next);
+        self.class.value(sequence, next.checked_add(ahead)?)
+    }
+
     /// Reserves more: the bound to log. None if a reservation is on its way to the disk already.
     pub(super) fn reserve(&self, sequence: SequenceId) -> Option<u64> {
         let mut blocks = self.blocks.lock();
@@ -203,8 +209,10 @@ mod tests {
         assert_eq!(minter.reserve(s.id), None);
         assert_eq!(minter.mint(&s), Minted::Empty, "not before the bound is durable");
         minter.durable(s.id, bound);
+        assert_eq!(minter.peek(&s, 0), Some(3));
         let Minted::Value { value, .. } = minter.mint(&s) else { panic!("reserved") };
-        assert_eq!(value, 3);
+        assert_eq!(value, 3, "a look uses nothing up");
+        assert_eq!(minter.peek(&s, 1), Some(3 + 2 * 32));
         let again = Minter::new(class, [(s.id, bound)]);
         let next = again.reserve(s.id).expect("nothing on its way");
         again.durable(s.id, next);

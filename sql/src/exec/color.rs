@@ -36,10 +36,11 @@ pub async fn explain_color(
     let mut scratch = Transaction::new(transaction.options());
     let own = transaction.has_effects();
     let target = if own { &mut *transaction } else { &mut scratch };
-    let savepoint = target.savepoint();
-    let outcome = generate(prepared, params, context, target).await;
+    let (savepoint, minted) = (target.savepoint(), target.minted_so_far());
+    let outcome = rehearse(prepared, params, context, target).await;
     let draft = target.draft(&*context.host);
     target.rollback_to(&savepoint);
+    target.forget_minted(minted);
     let affected = outcome?;
     let forced = transaction.options().color == ColorSetting::Red;
     let (classification, note) = if affected > 0 || draft.ops.iter().any(|_| own) {
@@ -50,13 +51,15 @@ pub async fn explain_color(
     Ok(lines(&schema, &classification, forced, note))
 }
 
-async fn generate(
+/// Runs the generator without using up minted values.
+async fn rehearse(
     prepared: &Arc<Prepared>,
     params: Vec<Value>,
     context: &ExecContext,
     transaction: &mut Transaction,
 ) -> Result<u64> {
     let mut cursor = Cursor::open(prepared.clone(), params, context, transaction)?;
+    cursor.rehearse();
     while cursor.next(context, transaction, 0).await?.is_some() {}
     Ok(cursor.affected())
 }

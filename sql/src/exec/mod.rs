@@ -27,6 +27,7 @@ mod window;
 mod write;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -209,6 +210,8 @@ pub struct Cursor {
     pending: Batch,
     at: usize,
     affected: u64,
+    /// A rehearsal mints nothing: how many values of each sequence it has looked at.
+    rehearsal: Option<BTreeMap<SequenceId, u64>>,
 }
 
 impl Cursor {
@@ -253,7 +256,13 @@ impl Cursor {
             waiting = false;
             width = plan.width;
         }
-        Ok(Cursor { run, state, waiting, pending: Batch::new(width), at: 0, affected: 0 })
+        let pending = Batch::new(width);
+        Ok(Cursor { run, state, waiting, pending, at: 0, affected: 0, rehearsal: None })
+    }
+
+    /// Makes the run a rehearsal: it takes the values that would be minted next, and leaves them there.
+    pub fn rehearse(&mut self) {
+        self.rehearsal = Some(BTreeMap::new());
     }
 
     /// The next rows, at most `limit` (0: as many as come at once); None at the end. The first call of a DML statement carries
@@ -345,13 +354,22 @@ impl Cursor {
             return Err(SqlError::internal("a sequence that is not in the schema"));
         };
         if let Some(value) = transaction.count_up(declared)? {
-            self.run.context.environment.minted(sequence, value);
+            if self.rehearsal.is_none() {
+                self.run.context.environment.minted(sequence, value);
+            }
             return Ok(value);
         }
         if !declared.is_open() {
             return Err(SqlError::closed_sequence(sequence, &declared.name));
         }
         let host = self.run.context.host.clone();
+        if let Some(looked_at) = &mut self.rehearsal {
+            let ahead = looked_at.entry(sequence).or_insert(0);
+            let value = host.would_mint(&schema, sequence, *ahead).map_err(mint_error)?;
+            *ahead += 1;
+            transaction.minted_value(sequence, value);
+            return Ok(value);
+        }
         let value = host.mint(&schema, sequence).await.map_err(mint_error)?;
         transaction.minted_value(sequence, value);
         self.run.context.environment.minted(sequence, value);

@@ -12,6 +12,9 @@ use crate::sqlstate;
 const MAX_ATTEMPTS: u32 = 25;
 /// And for how long, in µs, if statement_timeout does not say.
 const MAX_TIME: i64 = 10_000_000;
+/// The first pause after a refusal by certification and the longest, in µs. Each is up to twice the one before; its
+/// length within that is random, so that transactions that met do not meet again.
+const PAUSE: (u64, u64) = (2_000, 200_000);
 
 /// Why a statement or commit did not work, and whether running it anew may.
 #[derive(Clone, Debug)]
@@ -25,8 +28,8 @@ pub struct Failure {
 enum Retry {
     /// On a snapshot at or after this.
     After(Seq),
-    /// On a newer snapshot.
-    Now,
+    /// On a newer snapshot, after a pause.
+    Later,
     /// Once the sequence is open.
     Open(SequenceId),
 }
@@ -58,7 +61,7 @@ impl Failure {
                     error = error.detail(format!("Changed since it was read: {}.", item_name(schema, item)));
                     error = named(error, schema, item);
                 }
-                Failure { error, retry: Some(Retry::Now) }
+                Failure { error, retry: Some(Retry::Later) }
             }
             CommitError::Unavailable { message } => Failure {
                 error: SqlError::new(sqlstate::CANNOT_CONNECT_NOW, message)
@@ -141,6 +144,12 @@ fn key_text(table: &gemini_shadow_ops::Table, key: &gemini_shadow_ops::Key) -> S
     }
 }
 
+/// How long to wait before the attempt after this one, in µs: between half and all of what the attempts so far make of it.
+fn pause(attempt: u32, random: u64) -> u64 {
+    let most = PAUSE.0.checked_shl(attempt.saturating_sub(1)).map_or(PAUSE.1, |most| most.min(PAUSE.1));
+    most / 2 + random % (most / 2 + 1)
+}
+
 impl Session {
     /// Commits the transaction under way. On failure it is gone.
     pub(super) async fn commit<C: Client>(&mut self, client: &mut C) -> Result<(), Failure> {
@@ -206,7 +215,11 @@ impl Session {
         }
         match retry {
             Retry::After(seq) => host.visible(seq).await,
-            Retry::Now | Retry::Open(_) => {}
+            Retry::Later => {
+                let left = u64::try_from(budget.saturating_sub(spent)).unwrap_or(0);
+                host.pause(pause(attempt, host.random()).min(left)).await;
+            }
+            Retry::Open(_) => {}
         }
         Ok(())
     }

@@ -124,6 +124,15 @@ struct Undo {
 /// More statements than this in one transaction cannot be told apart any more.
 const MAX_STATEMENTS: usize = u16::MAX as usize;
 
+/// What a transaction has minted; see [`Transaction::minted_so_far`].
+#[derive(Debug)]
+pub struct MintedSoFar {
+    columns: usize,
+    values: BTreeSet<(SequenceId, i64)>,
+    explicit: BTreeSet<(SequenceId, i64)>,
+    counted: BTreeMap<SequenceId, i64>,
+}
+
 impl Transaction {
     /// Begins.
     pub fn new(options: Options) -> Transaction {
@@ -307,6 +316,24 @@ impl Transaction {
             schema_changes: self.schema_changes.len(),
             schema: self.schema.clone(),
         }
+    }
+
+    /// What a rehearsal (EXPLAIN) must not leave behind besides writes.
+    pub fn minted_so_far(&self) -> MintedSoFar {
+        MintedSoFar {
+            columns: self.minted.len(),
+            values: self.minted_values.clone(),
+            explicit: self.explicit_values.clone(),
+            counted: self.counted.clone(),
+        }
+    }
+
+    /// Forgets what was minted after that: nobody was given it.
+    pub fn forget_minted(&mut self, before: MintedSoFar) {
+        self.minted.truncate(before.columns);
+        self.minted_values = before.values;
+        self.explicit_values = before.explicit;
+        self.counted = before.counted;
     }
 
     /// Undoes every write since the savepoint.

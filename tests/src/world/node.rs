@@ -10,7 +10,7 @@ use gemini_engine::log::LogOptions;
 use gemini_engine::{Batch, MemDisk, MemStore, Seq};
 use gemini_replication::Timing;
 use gemini_shadow_ops::SiteId;
-use gemini_sql::host::Host;
+use gemini_sql::host::{Host, Wait};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -73,6 +73,10 @@ impl Mailbox for Letters {
 
     fn random(&self) -> u64 {
         self.random.lock().bits()
+    }
+
+    fn pause(&self, micros: u64) -> Wait<()> {
+        Box::pin(self.clock.time.sleep(micros))
     }
 }
 
