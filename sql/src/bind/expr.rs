@@ -28,6 +28,9 @@ impl Binder<'_> {
                 if !matches!(kind, ast::CastKind::Cast | ast::CastKind::DoubleColon) {
                     return Err(SqlError::unsupported("TRY_CAST", "Use CAST."));
                 }
+                if let Some(oid) = namespace_oid(expr, data_type) {
+                    return Ok(Expr::constant(Value::Oid(oid), DataType::Oid));
+                }
                 let to = parse::data_type(data_type)?;
                 let arg = self.expr(expr)?;
                 self.builder.cast(arg, &to, CastKind::Explicit)
@@ -528,6 +531,18 @@ pub(super) fn table_function(name: &str) -> Option<TableFunction> {
         "generate_subscripts" => Some(TableFunction::GenerateSubscripts),
         _ => None,
     }
+}
+
+/// `'pg_catalog'::regnamespace`: the type is read as oid, and the schemas are always the same.
+fn namespace_oid(expr: &Ast, ty: &ast::DataType) -> Option<u32> {
+    let ast::DataType::Custom(name, _) = ty else { return None };
+    let Some(ast::ObjectNamePart::Identifier(ident)) = name.0.last() else { return None };
+    if parse::ident(ident) != "regnamespace" {
+        return None;
+    }
+    let Ast::Value(value) = unnest(expr) else { return None };
+    let ast::Value::SingleQuotedString(schema) = &value.value else { return None };
+    crate::catalog::schema_oid(schema)
 }
 
 /// 42601.

@@ -1,13 +1,18 @@
 //! FROM: tables, subqueries, CTEs, functions and joins.
 
+use std::sync::Arc;
+
 use gemini_shadow_ops::{ColumnId, DataType};
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
 
 use super::scope::{Visible, What};
-use super::{Binder, From, JoinKind, SourceColumn, SourceKind, TableFunction, no_table, user_table};
+use super::{Binder, From, JoinKind, SourceColumn, SourceKind, TableFunction};
+use super::{no_table, user_sequence, user_table};
+use crate::catalog::sequence::SequenceState;
 use crate::error::{Result, SqlError};
 use crate::expr::{CastKind, Expr};
 use crate::parse;
+use crate::plan::VirtualTable;
 use crate::sqlstate;
 
 /// A bound FROM item: the join tree, what is visible, and the sources in it.
@@ -239,17 +244,26 @@ impl Binder<'_> {
         let schema = resolved.schema.as_deref();
         // pg_catalog comes before public for unqualified names, as in PostgreSQL.
         if let Some(table) = self.env.virtuals.table(schema, &resolved.name) {
-            let columns = table
-                .columns()
-                .iter()
-                .enumerate()
-                .map(|(i, (name, ty))| source_column(name, ty.clone(), i))
-                .collect();
-            return self.item(SourceKind::Virtual(table), resolved.name, columns, alias);
+            return self.virtual_table(table, resolved.name, alias);
+        }
+        if let Some(sequence) = user_sequence(&self.env, &resolved) {
+            let table: Arc<dyn VirtualTable> = Arc::new(SequenceState(sequence.clone()));
+            return self.virtual_table(table, resolved.name, alias);
         }
         let table = user_table(&self.env, &resolved).ok_or_else(|| no_table(&resolved))?.clone();
         let columns = table_columns(&table);
         self.item(SourceKind::Table(table), resolved.name, columns, alias)
+    }
+
+    fn virtual_table(
+        &mut self,
+        table: Arc<dyn VirtualTable>,
+        name: String,
+        alias: Option<&ast::TableAlias>,
+    ) -> Result<Item> {
+        let columns = table.columns().iter().enumerate();
+        let columns = columns.map(|(i, (name, ty))| source_column(name, ty.clone(), i)).collect();
+        self.item(SourceKind::Virtual(table), name, columns, alias)
     }
 
     /// A source with its alias applied, visible whole.
@@ -289,11 +303,11 @@ impl Binder<'_> {
             return self.item(kind, cte.name, columns, alias);
         }
         let hidden = self.ctes.split_off(cte.scope);
-        // A CTE sees nothing of the query that uses it.
-        let flags: Vec<bool> =
-            self.blocks.iter_mut().map(|b| std::mem::replace(&mut b.hidden, true)).collect();
+        // A CTE sees the queries around its WITH, and nothing of those that use it.
+        let inside = &mut self.blocks[cte.blocks..];
+        let flags: Vec<bool> = inside.iter_mut().map(|b| std::mem::replace(&mut b.hidden, true)).collect();
         let query = if cte.recursive { self.recursive_cte(&cte) } else { self.query(&cte.query) };
-        for (block, flag) in self.blocks.iter_mut().zip(flags) {
+        for (block, flag) in self.blocks[cte.blocks..].iter_mut().zip(flags) {
             block.hidden = flag;
         }
         self.ctes.extend(hidden);
@@ -345,6 +359,12 @@ impl Binder<'_> {
         left: Option<&Item>,
     ) -> Result<Item> {
         let resolved = parse::object_name(self.env.text, name)?;
+        // The options of foreign objects: there are none, but pg_dump lists them.
+        if resolved.name == "pg_options_to_table"
+            && let Some(table) = self.env.virtuals.table(Some("pg_catalog"), &resolved.name)
+        {
+            return self.virtual_table(table, resolved.name, alias);
+        }
         let saved = self.see_left(left);
         let bound = self.function_args(args);
         self.unsee(saved);

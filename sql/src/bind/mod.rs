@@ -339,6 +339,8 @@ struct Cte {
     query: Arc<ast::Query>,
     /// How many CTEs it sees.
     scope: usize,
+    /// How many blocks were open where it was defined.
+    blocks: usize,
     /// It stands in WITH RECURSIVE: it may name itself.
     recursive: bool,
 }
@@ -404,6 +406,18 @@ pub(crate) fn user_table<'s>(env: &PlanEnv<'s>, name: &parse::Name) -> Option<&'
     match name.schema.as_deref() {
         None if env.public_in_path => env.schema.table_by_name(&name.name),
         Some("public") => env.schema.table_by_name(&name.name),
+        _ => None,
+    }
+}
+
+/// A sequence of the schema, by a possibly qualified name.
+pub(crate) fn user_sequence<'s>(
+    env: &PlanEnv<'s>,
+    name: &parse::Name,
+) -> Option<&'s Arc<gemini_shadow_ops::Sequence>> {
+    match name.schema.as_deref() {
+        None if env.public_in_path => env.schema.sequence_by_name(&name.name),
+        Some("public") => env.schema.sequence_by_name(&name.name),
         _ => None,
     }
 }

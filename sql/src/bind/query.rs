@@ -86,6 +86,7 @@ impl Binder<'_> {
                 columns: cte.alias.columns.iter().map(|c| parse::ident(&c.name)).collect(),
                 query: Arc::new((*cte.query).clone()),
                 scope,
+                blocks: self.blocks.len(),
                 recursive: with.recursive,
             });
         }

@@ -172,6 +172,11 @@ static PROCEDURES: LazyLock<Vec<Procedure>> = LazyLock::new(|| {
     all
 });
 
+/// The numbers of a schema's functions.
+pub(super) fn of_namespace(namespace: u32) -> impl Iterator<Item = u32> {
+    PROCEDURES.iter().filter(move |f| f.namespace == namespace).map(|f| f.oid)
+}
+
 /// The first function of a name.
 pub(super) fn by_name(name: &str) -> Option<&'static Procedure> {
     PROCEDURES.iter().find(|f| f.name == name)

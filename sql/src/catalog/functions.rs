@@ -23,7 +23,8 @@ pub fn call(name: &str, args: &[Value], environment: &SessionEnvironment) -> Opt
         },
         "pg_get_constraintdef" => {
             let pretty = args.get(1) == Some(&Value::Bool(true));
-            text(oid.and_then(|oid| constraint_definition(schema, oid, pretty)))
+            let public = environment.info.search_path.iter().any(|s| s == "public");
+            text(oid.and_then(|oid| constraint_definition(schema, oid, pretty, public)))
         }
         "pg_get_function_arguments" | "pg_get_function_identity_arguments" => {
             text(oid.and_then(super::code::arguments))
@@ -119,7 +120,9 @@ fn action(event: &str, action: ReferentialAction) -> String {
 }
 
 /// `PRIMARY KEY (a)`, `FOREIGN KEY (a) REFERENCES p(b) ON DELETE CASCADE`, `CHECK ((a > 0))`
-pub(super) fn constraint_definition(schema: &Schema, oid: u32, pretty: bool) -> Option<String> {
+///
+/// `public` is in the search path: the parent's name needs no schema.
+pub(super) fn constraint_definition(schema: &Schema, oid: u32, pretty: bool, public: bool) -> Option<String> {
     for table in schema.tables.values() {
         if let Some(check) = table.checks.iter().find(|c| constraint_oid(c.id) == oid) {
             return Some(if pretty {
@@ -131,8 +134,9 @@ pub(super) fn constraint_definition(schema: &Schema, oid: u32, pretty: bool) -> 
         if let Some(key) = table.foreign_keys.iter().find(|f| constraint_oid(f.id) == oid) {
             let parent = schema.table(key.parent)?;
             return Some(format!(
-                "FOREIGN KEY ({}) REFERENCES {}({}){}{}",
+                "FOREIGN KEY ({}) REFERENCES {}{}({}){}{}",
                 list(table, key.columns.iter().copied()),
+                if public { "" } else { "public." },
                 quote(&parent.name),
                 list(parent, key.parent_columns.iter().copied()),
                 action("UPDATE", key.on_update),

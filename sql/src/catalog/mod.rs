@@ -12,6 +12,7 @@ pub mod functions;
 mod information;
 pub mod names;
 mod relations;
+pub(crate) mod sequence;
 mod system;
 mod tables;
 
@@ -37,6 +38,10 @@ pub const INFORMATION_SCHEMA: u32 = 13_000;
 pub const GEMINI: u32 = 13_001;
 /// The one role.
 pub const OWNER: u32 = 10;
+/// PostgreSQL's role that owns public: pg_dump leaves out what it owns there.
+pub const DATABASE_OWNER: u32 = 6171;
+/// The extension that the schema gemini and its functions belong to: built in, so pg_dump leaves them out.
+pub const EXTENSION: u32 = 13_002;
 /// The one database.
 pub const DATABASE: u32 = 5;
 
@@ -58,6 +63,11 @@ pub fn sequence_oid(id: SequenceId) -> u32 {
 /// pg_constraint.oid.
 pub fn constraint_oid(id: ConstraintId) -> u32 {
     FIRST_OID.wrapping_add(id.0)
+}
+
+/// pg_namespace.oid of a schema.
+pub(crate) fn schema_oid(name: &str) -> Option<u32> {
+    system::SCHEMAS.iter().find(|(_, n)| *n == name).map(|(oid, _)| *oid)
 }
 
 /// What the tables are computed from.

@@ -9,7 +9,8 @@ use gemini_shadow_ops::{Column, ColumnId, DataType, Index, ReferentialAction, Ta
 
 use super::functions::{index_definition, merge_text, rows_text};
 use super::system::{SCHEMAS, char, text};
-use super::{OWNER, PUBLIC, Rows, View, computed, constraint_oid, index_oid, sequence_oid, table_oid};
+use super::{EXTENSION, GEMINI, OWNER, PUBLIC, Rows, View, computed, constraint_oid, index_oid};
+use super::{sequence_oid, table_oid};
 use crate::expr::types;
 
 const TRUE: Value = Value::Bool(true);
@@ -465,12 +466,21 @@ pub(super) fn pg_depend(view: &View<'_>) -> Rows {
             }
         }
     }
+    let functions = super::code::of_namespace(GEMINI).map(|function| (1255, function));
+    rows.extend(functions.chain([(NAMESPACE, GEMINI)]).map(|(class, object)| {
+        let (none, extension) = (Value::Int4(0), oid(EXTENSION));
+        vec![oid(class), oid(object), none.clone(), oid(3079), extension, none, char("e")]
+    }));
     rows
 }
 
-/// Annotations: there is no COMMENT ON.
+/// pg_namespace's own number.
+const NAMESPACE: u32 = 2615;
+
+/// Annotations, as COMMENT ON is not kept; and what initdb says of public, by which pg_dump knows that nobody else did.
 pub(super) fn pg_description(view: &View<'_>) -> Rows {
-    let mut rows = Vec::new();
+    let public = vec![oid(PUBLIC), oid(NAMESPACE), Value::Int4(0), text("standard public schema")];
+    let mut rows = vec![public];
     let row = |table: &Table, n: i64, text: String| {
         let n = Value::Int4(i32::try_from(n).unwrap_or(0));
         vec![oid(table_oid(table.id)), oid(1259), n, Value::text(text)]

@@ -2,7 +2,8 @@
 
 use gemini_shadow_ops::{DataType, Value};
 
-use super::{DATABASE, GEMINI, INFORMATION_SCHEMA, OWNER, PG_CATALOG, PUBLIC, Rows, View, code};
+use super::{DATABASE, DATABASE_OWNER, EXTENSION, GEMINI, INFORMATION_SCHEMA, OWNER, PG_CATALOG, PUBLIC};
+use super::{Rows, View, code};
 use crate::expr::types;
 
 /// Functions that drivers look for by way of pg_type, and that casts to regproc name.
@@ -122,7 +123,23 @@ pub(super) const SCHEMAS: [(u32, &str); 4] = [
 ];
 
 pub(super) fn pg_namespace(_view: &View<'_>) -> Rows {
-    SCHEMAS.iter().map(|(id, name)| vec![oid(*id), text(name), oid(OWNER), Value::Null]).collect()
+    // As initdb leaves it: pg_dump has nothing to say of such a public.
+    let items = ["pg_database_owner=UC/pg_database_owner", "=U/pg_database_owner"];
+    let privileges = Value::Array(std::sync::Arc::new(items.map(text).to_vec()));
+    let row = |(id, name): &(u32, &str)| {
+        let (owner, privileges) = match *id {
+            PUBLIC => (DATABASE_OWNER, privileges.clone()),
+            _ => (OWNER, Value::Null),
+        };
+        vec![oid(*id), text(name), oid(owner), privileges]
+    };
+    SCHEMAS.iter().map(row).collect()
+}
+
+pub(super) fn pg_extension(_view: &View<'_>) -> Rows {
+    let version = text(env!("CARGO_PKG_VERSION"));
+    let gemini = [oid(EXTENSION), text("gemini"), oid(OWNER), oid(GEMINI), FALSE, version];
+    vec![[&gemini[..], &[Value::Null, Value::Null]].concat()]
 }
 
 pub(super) fn pg_type(_view: &View<'_>) -> Rows {
@@ -242,7 +259,7 @@ pub(super) fn pg_database(view: &View<'_>) -> Rows {
 }
 
 pub(super) fn pg_roles(view: &View<'_>) -> Rows {
-    vec![vec![
+    let user = vec![
         text(view.user()),
         TRUE,
         TRUE,
@@ -256,7 +273,14 @@ pub(super) fn pg_roles(view: &View<'_>) -> Rows {
         TRUE,
         Value::Null,
         oid(OWNER),
-    ]]
+    ];
+    let mut database_owner = user.clone();
+    database_owner[0] = text("pg_database_owner");
+    database_owner[1..7].fill(FALSE);
+    database_owner[2] = TRUE;
+    database_owner[10] = FALSE;
+    database_owner[12] = oid(DATABASE_OWNER);
+    vec![user, database_owner]
 }
 
 pub(super) fn pg_authid(view: &View<'_>) -> Rows {

@@ -179,6 +179,12 @@ static PG_CATALOG: &[Row] = &[
          backend_type:t",
         system::pg_stat_activity,
     ),
+    (
+        "pg_extension",
+        3079,
+        "oid:o extname:n extowner:o extnamespace:o extrelocatable:b extversion:t extconfig:o* extcondition:t*",
+        system::pg_extension,
+    ),
     ("pg_description", 2609, "objoid:o classoid:o objsubid:i4 description:t", relations::pg_description),
 ];
 

@@ -452,6 +452,14 @@ impl Builder {
 
     /// `a[i]`.
     pub fn index(&self, array: Expr, index: Expr) -> Result<Expr> {
+        if array.ty == DataType::Name {
+            // A name is an array of its bytes, from 0: pg_dump looks for the _ of array types.
+            let text = self.cast(array, &DataType::Text, CastKind::Implicit)?;
+            let one = Expr::constant(Value::Int4(1), DataType::Int4);
+            let from = self.operator("+", index, one.clone())?;
+            let letter = self.function("substr", vec![text, from, one])?;
+            return self.cast(letter, &DataType::InternalChar, CastKind::Explicit);
+        }
         let Some(ty) = array.ty.element().cloned() else {
             return Err(SqlError::new(
                 sqlstate::DATATYPE_MISMATCH,

@@ -51,6 +51,10 @@ pub enum Body {
     Show(Option<String>),
     /// None: RESET ALL.
     Reset(Option<String>),
+    /// COMMENT ON … IS …: dumps have it; it is not kept.
+    Comment,
+    /// LOCK TABLE … IN ACCESS SHARE MODE: nothing is locked.
+    Lock(Vec<Name>),
     /// "ALL", "PLANS", "SEQUENCES", "TEMP".
     Discard(&'static str),
     Prepare(Box<Prepare>),

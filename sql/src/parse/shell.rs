@@ -266,8 +266,36 @@ impl Shell<'_> {
                 }
                 (Body::Unlisten, "UNLISTEN")
             }
+            "LOCK" => (self.lock()?, "LOCK TABLE"),
+            "COMMENT" => {
+                self.expect_word("ON")?;
+                while !self.is_word(0, "IS") && self.p.peek_token_ref().token != Token::EOF {
+                    self.p.advance_token();
+                }
+                self.expect_word("IS")?;
+                self.p.advance_token();
+                (Body::Comment, "COMMENT")
+            }
             other => return Err(self.refuse(other)),
         })
+    }
+
+    /// `LOCK TABLE t, … IN ACCESS SHARE MODE`, which pg_dump says so that the tables stay: a snapshot keeps them.
+    fn lock(&mut self) -> Result<Body, SqlError> {
+        self.word("TABLE");
+        let mut tables = Vec::new();
+        loop {
+            self.word("ONLY");
+            tables.push(self.name()?);
+            if !self.token(&Token::Comma) {
+                break;
+            }
+        }
+        if !self.words(&["IN", "ACCESS", "SHARE", "MODE"]) {
+            return Err(self.refuse("LOCK"));
+        }
+        self.word("NOWAIT");
+        Ok(Body::Lock(tables))
     }
 
     /// What PostgreSQL has and Gemini does not.
@@ -278,7 +306,6 @@ impl Shell<'_> {
             "LOCK" => {
                 "Use SELECT … FOR UPDATE, or SET gemini.color = 'red' for a transaction ordered at every site."
             }
-            "COMMENT" => "Keep comments beside the schema's source.",
             "GRANT" | "REVOKE" | "REASSIGN" => "There are no roles yet; sites listen on loopback only.",
             "LISTEN" | "NOTIFY" => "Poll a table instead.",
             "CALL" | "DO" => "Send the statements one by one.",

@@ -63,7 +63,6 @@ fn what_is_not_supported_says_what_to_use() {
         "GRANT ALL ON t TO u",
         "VACUUM",
         "LOCK TABLE t",
-        "COMMENT ON TABLE t IS 'x'",
         "CREATE TABLE t (a json)",
         "CREATE TABLE t (a int[])",
         "COPY t FROM '/tmp/x'",

@@ -8,9 +8,10 @@
 use std::sync::Arc;
 
 use gemini_engine::KeyRange;
-use gemini_shadow_ops::{Item, Schema, SchemaChange, Sequence, SequenceId, Value};
+use gemini_shadow_ops::{Item, Schema, SchemaChange, Sequence, SequenceId};
 
 use super::{Failure, Session};
+use crate::catalog::sequence::{PAGE, above};
 use crate::error::{Result, SqlError};
 use crate::host::{Durability, Host};
 use crate::sqlstate;
@@ -117,7 +118,6 @@ async fn base(
     transaction: &mut Transaction,
     host: &dyn Host,
 ) -> Result<i64> {
-    let descending = sequence.increment < 0;
     let mut base = sequence.start;
     let minted: Vec<_> = schema.minted_by(sequence.id).map(|(t, c)| (t.clone(), c.clone())).collect();
     let snapshot = transaction.snapshot(host).clone();
@@ -125,17 +125,9 @@ async fn base(
         transaction.read(Item::Table { table: table.id })?;
         let mut range = KeyRange::all();
         loop {
-            let states = snapshot.scan_states(table.id, &range, false, 1024).map_err(engine_error)?;
-            let full = states.len() == 1024;
-            for (_, state) in &states {
-                for incarnation in &state.incarnations {
-                    let value = incarnation.values.get(usize::from(column.id.0)).and_then(integer);
-                    if let Some(value) = value {
-                        let next = value.saturating_add(sequence.increment);
-                        base = if descending { base.min(next) } else { base.max(next) };
-                    }
-                }
-            }
+            let states = snapshot.scan_states(table.id, &range, false, PAGE).map_err(engine_error)?;
+            let full = states.len() == PAGE;
+            base = states.iter().fold(base, |base, (_, state)| above(state, column.id.0, sequence, base));
             match states.last() {
                 Some((key, _)) if full => range = range.after(key, false),
                 _ => break,
@@ -150,13 +142,4 @@ async fn base(
         ));
     }
     Ok(base)
-}
-
-fn integer(value: &Value) -> Option<i64> {
-    match value {
-        Value::Int2(v) => Some(i64::from(*v)),
-        Value::Int4(v) => Some(i64::from(*v)),
-        Value::Int8(v) => Some(*v),
-        _ => None,
-    }
 }

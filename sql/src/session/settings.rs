@@ -149,6 +149,12 @@ static SETTINGS: &[Setting] = &[
         "Backslashes are ordinary characters.",
     ),
     setting("statement_timeout", "0", Kind::Milliseconds, "Ends a statement that runs longer."),
+    setting(
+        "synchronize_seqscans",
+        "off",
+        Kind::Only(&["off", "false", "0"]),
+        "Every scan of a table begins at its first row.",
+    ),
     setting("synchronous_commit", "on", Kind::Only(&["on", "true"]), "See gemini.durability."),
     setting("temp_buffers", "8MB", Kind::Size, "There are no temporary tables."),
     reported("TimeZone", "UTC", Kind::Zone, "Zone in which timestamptz is read and printed."),

@@ -13,7 +13,7 @@ use crate::error::{Result, SqlError};
 use crate::exec::Cursor;
 use crate::exec::color::explain_color;
 use crate::expr::types;
-use crate::parse::{Begin, Body, Explain, Scope, SetValue, Statement, TransactionModes};
+use crate::parse::{Begin, Body, Explain, Name, Scope, SetValue, Statement, TransactionModes};
 use crate::plan::OutputColumn;
 use crate::sqlstate;
 use crate::txn::Options;
@@ -39,6 +39,11 @@ impl Session {
             Body::Show(name) => return Ok(self.show(portal, name.as_deref(), limit, client)?),
             Body::Reset(name) => self.reset(name.as_deref(), client)?,
             Body::Discard(what) => self.discard(what, client)?,
+            Body::Lock(tables) => self.lock(tables)?,
+            Body::Comment => self.notify(
+                Notice::info("comments are not kept")
+                    .hint("What a dump says of MERGE and ROWS is declared by ALTER TABLE, after the load."),
+            ),
             Body::Prepare(prepare) => {
                 let types = prepare.types.clone();
                 let inner = Cached::new(cached.text.clone(), prepare.statement.clone(), types, self.public());
@@ -328,6 +333,13 @@ impl Session {
         };
         report(client, changes);
         Ok(())
+    }
+
+    /// The tables must exist; the transaction's snapshot keeps them as they are.
+    fn lock(&mut self, tables: &[Name]) -> Result<()> {
+        let host = self.shared.host.clone();
+        let schema = self.active()?.transaction.schema(&*host);
+        tables.iter().try_for_each(|table| crate::ddl::find_table(&schema, table).map(drop))
     }
 
     fn discard<C: Client>(&mut self, what: &str, client: &mut C) -> Result<()> {

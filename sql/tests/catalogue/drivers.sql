@@ -151,3 +151,224 @@ item_i_a_id_fkey|3|1
 pair_note|1|1
 pair_note|2|2
 SELECT 3
+
+-- asyncpg, for a type that it does not know
+WITH RECURSIVE typeinfo_tree(
+    oid, ns, name, kind, basetype, elemtype, elemdelim,
+    range_subtype, attrtypoids, attrnames, depth)
+AS (
+    SELECT
+        ti.oid, ti.ns, ti.name, ti.kind, ti.basetype,
+        ti.elemtype, ti.elemdelim, ti.range_subtype,
+        ti.attrtypoids, ti.attrnames, 0
+    FROM
+            (
+        SELECT
+            t.oid                           AS oid,
+            ns.nspname                      AS ns,
+            t.typname                       AS name,
+            t.typtype                       AS kind,
+            (CASE WHEN t.typtype = 'd' THEN
+                (WITH RECURSIVE typebases(oid, depth) AS (
+                    SELECT
+                        t2.typbasetype      AS oid,
+                        0                   AS depth
+                    FROM
+                        pg_type t2
+                    WHERE
+                        t2.oid = t.oid
+                    UNION ALL
+                    SELECT
+                        t2.typbasetype      AS oid,
+                        tb.depth + 1        AS depth
+                    FROM
+                        pg_type t2,
+                        typebases tb
+                    WHERE
+                       tb.oid = t2.oid
+                       AND t2.typbasetype != 0
+               ) SELECT oid FROM typebases ORDER BY depth DESC LIMIT 1)
+               ELSE NULL
+            END)                            AS basetype,
+            t.typelem                       AS elemtype,
+            elem_t.typdelim                 AS elemdelim,
+            COALESCE(
+                range_t.rngsubtype,
+                multirange_t.rngsubtype)    AS range_subtype,
+            (CASE WHEN t.typtype = 'c' THEN
+                (SELECT
+                    array_agg(ia.atttypid ORDER BY ia.attnum)
+                FROM
+                    pg_attribute ia
+                    INNER JOIN pg_class c
+                        ON (ia.attrelid = c.oid)
+                WHERE
+                    ia.attnum > 0 AND NOT ia.attisdropped
+                    AND c.reltype = t.oid)
+                ELSE NULL
+            END)                            AS attrtypoids,
+            (CASE WHEN t.typtype = 'c' THEN
+                (SELECT
+                    array_agg(ia.attname::text ORDER BY ia.attnum)
+                FROM
+                    pg_attribute ia
+                    INNER JOIN pg_class c
+                        ON (ia.attrelid = c.oid)
+                WHERE
+                    ia.attnum > 0 AND NOT ia.attisdropped
+                    AND c.reltype = t.oid)
+                ELSE NULL
+            END)                            AS attrnames
+        FROM
+            pg_catalog.pg_type AS t
+            INNER JOIN pg_catalog.pg_namespace ns ON (
+                ns.oid = t.typnamespace)
+            LEFT JOIN pg_type elem_t ON (
+                t.typlen = -1 AND
+                t.typelem != 0 AND
+                t.typelem = elem_t.oid
+            )
+            LEFT JOIN pg_range range_t ON (
+                t.oid = range_t.rngtypid
+            )
+            LEFT JOIN pg_range multirange_t ON (
+                t.oid = multirange_t.rngmultitypid
+            )
+    )
+ AS ti
+    WHERE
+        ti.oid = any('{23,1007,1184}'::oid[])
+    UNION ALL
+    SELECT
+        ti.oid, ti.ns, ti.name, ti.kind, ti.basetype,
+        ti.elemtype, ti.elemdelim, ti.range_subtype,
+        ti.attrtypoids, ti.attrnames, tt.depth + 1
+    FROM
+            (
+        SELECT
+            t.oid                           AS oid,
+            ns.nspname                      AS ns,
+            t.typname                       AS name,
+            t.typtype                       AS kind,
+            (CASE WHEN t.typtype = 'd' THEN
+                (WITH RECURSIVE typebases(oid, depth) AS (
+                    SELECT
+                        t2.typbasetype      AS oid,
+                        0                   AS depth
+                    FROM
+                        pg_type t2
+                    WHERE
+                        t2.oid = t.oid
+                    UNION ALL
+                    SELECT
+                        t2.typbasetype      AS oid,
+                        tb.depth + 1        AS depth
+                    FROM
+                        pg_type t2,
+                        typebases tb
+                    WHERE
+                       tb.oid = t2.oid
+                       AND t2.typbasetype != 0
+               ) SELECT oid FROM typebases ORDER BY depth DESC LIMIT 1)
+               ELSE NULL
+            END)                            AS basetype,
+            t.typelem                       AS elemtype,
+            elem_t.typdelim                 AS elemdelim,
+            COALESCE(
+                range_t.rngsubtype,
+                multirange_t.rngsubtype)    AS range_subtype,
+            (CASE WHEN t.typtype = 'c' THEN
+                (SELECT
+                    array_agg(ia.atttypid ORDER BY ia.attnum)
+                FROM
+                    pg_attribute ia
+                    INNER JOIN pg_class c
+                        ON (ia.attrelid = c.oid)
+                WHERE
+                    ia.attnum > 0 AND NOT ia.attisdropped
+                    AND c.reltype = t.oid)
+                ELSE NULL
+            END)                            AS attrtypoids,
+            (CASE WHEN t.typtype = 'c' THEN
+                (SELECT
+                    array_agg(ia.attname::text ORDER BY ia.attnum)
+                FROM
+                    pg_attribute ia
+                    INNER JOIN pg_class c
+                        ON (ia.attrelid = c.oid)
+                WHERE
+                    ia.attnum > 0 AND NOT ia.attisdropped
+                    AND c.reltype = t.oid)
+                ELSE NULL
+            END)                            AS attrnames
+        FROM
+            pg_catalog.pg_type AS t
+            INNER JOIN pg_catalog.pg_namespace ns ON (
+                ns.oid = t.typnamespace)
+            LEFT JOIN pg_type elem_t ON (
+                t.typlen = -1 AND
+                t.typelem != 0 AND
+                t.typelem = elem_t.oid
+            )
+            LEFT JOIN pg_range range_t ON (
+                t.oid = range_t.rngtypid
+            )
+            LEFT JOIN pg_range multirange_t ON (
+                t.oid = multirange_t.rngmultitypid
+            )
+    )
+ ti,
+        typeinfo_tree tt
+    WHERE
+        (tt.elemtype IS NOT NULL AND ti.oid = tt.elemtype)
+        OR (tt.attrtypoids IS NOT NULL AND ti.oid = any(tt.attrtypoids))
+        OR (tt.range_subtype IS NOT NULL AND ti.oid = tt.range_subtype)
+        OR (tt.basetype IS NOT NULL AND ti.oid = tt.basetype)
+)
+SELECT DISTINCT
+    *,
+    basetype::regtype::text AS basetype_name,
+    elemtype::regtype::text AS elemtype_name,
+    range_subtype::regtype::text AS range_subtype_name
+FROM
+    typeinfo_tree
+ORDER BY
+    depth DESC
+----
+23|pg_catalog|int4|b|NULL|0|NULL|NULL|NULL|NULL|1|NULL|-|NULL
+23|pg_catalog|int4|b|NULL|0|NULL|NULL|NULL|NULL|0|NULL|-|NULL
+1007|pg_catalog|_int4|b|NULL|23|,|NULL|NULL|NULL|0|NULL|integer|NULL
+1184|pg_catalog|timestamptz|b|NULL|0|NULL|NULL|NULL|NULL|0|NULL|-|NULL
+SELECT 4
+
+-- pgjdbc, DatabaseMetaData.getColumns
+SELECT * FROM (SELECT n.nspname,c.relname,a.attname,a.atttypid,a.attnotnull OR (t.typtype = 'd' AND t.typnotnull) AS attnotnull,a.atttypmod,a.attlen,t.typtypmod,row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum) AS attnum, nullif(a.attidentity, '') as attidentity,nullif(a.attgenerated, '') as attgenerated,pg_catalog.pg_get_expr(def.adbin, def.adrelid) AS adsrc,dsc.description,t.typbasetype,t.typtype FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON (c.relnamespace = n.oid) JOIN pg_catalog.pg_attribute a ON (a.attrelid=c.oid) JOIN pg_catalog.pg_type t ON (a.atttypid = t.oid) LEFT JOIN pg_catalog.pg_attrdef def ON (a.attrelid=def.adrelid AND a.attnum = def.adnum) LEFT JOIN pg_catalog.pg_description dsc ON (c.oid=dsc.objoid AND a.attnum = dsc.objsubid) LEFT JOIN pg_catalog.pg_class dc ON (dc.oid=dsc.classoid AND dc.relname='pg_class') LEFT JOIN pg_catalog.pg_namespace dn ON (dc.relnamespace=dn.oid AND dn.nspname='pg_catalog') WHERE c.relkind in ('r','p','v','f','m') and a.attnum > 0 AND NOT a.attisdropped AND n.nspname LIKE 'public') c WHERE true ORDER BY nspname,c.relname,attnum
+----
+public|author|a_id|23|t|-1|4|-1|1|NULL|NULL|nextval('author_a_id_seq'::regclass)|NULL|0|b
+public|author|a_fname|1043|f|24|-1|-1|2|NULL|NULL|NULL|NULL|0|b
+public|author|a_lname|1043|t|24|-1|-1|3|NULL|NULL|NULL|NULL|0|b
+public|author|a_dob|1082|f|-1|4|-1|4|NULL|NULL|NULL|NULL|0|b
+public|author|a_bio|25|f|-1|-1|-1|5|NULL|NULL|NULL|NULL|0|b
+public|item|i_id|23|t|-1|4|-1|1|NULL|NULL|NULL|NULL|0|b
+public|item|i_title|1043|t|64|-1|-1|2|NULL|NULL|NULL|NULL|0|b
+public|item|i_a_id|23|f|-1|4|-1|3|NULL|NULL|NULL|NULL|0|b
+public|item|i_cost|1700|f|983046|-1|-1|4|NULL|NULL|0.00|NULL|0|b
+public|item|i_stock|23|t|-1|4|-1|5|NULL|NULL|0|NULL|0|b
+public|item|i_isbn|1042|f|17|-1|-1|6|NULL|NULL|NULL|NULL|0|b
+public|item|i_total|20|f|-1|8|-1|7|NULL|s|i_stock * 2|NULL|0|b
+public|item|i_pub|1184|f|-1|8|-1|8|NULL|NULL|now()|NULL|0|b
+public|item|Odd Name|2950|f|-1|16|-1|9|NULL|NULL|NULL|NULL|0|b
+public|note|id|20|t|-1|8|-1|1|a|NULL|NULL|NULL|0|b
+public|note|a|23|f|-1|4|-1|2|NULL|NULL|NULL|NULL|0|b
+public|note|b|23|f|-1|4|-1|3|NULL|NULL|NULL|NULL|0|b
+public|note|body|17|f|-1|-1|-1|4|NULL|NULL|NULL|NULL|0|b
+public|note|x|701|f|-1|8|-1|5|NULL|NULL|NULL|NULL|0|b
+public|note|y|700|f|-1|4|-1|6|NULL|NULL|NULL|NULL|0|b
+public|note|z|21|f|-1|2|-1|7|NULL|NULL|NULL|NULL|0|b
+public|note|f|16|f|-1|1|-1|8|NULL|NULL|true|NULL|0|b
+public|note|ts|1114|f|-1|8|-1|9|NULL|NULL|NULL|NULL|0|b
+public|note|iv|1186|f|-1|16|-1|10|NULL|NULL|NULL|NULL|0|b
+public|pair|p|23|t|-1|4|-1|1|NULL|NULL|NULL|NULL|0|b
+public|pair|q|23|t|-1|4|-1|2|NULL|NULL|NULL|NULL|0|b
+public|pair|r|23|f|-1|4|-1|3|NULL|NULL|NULL|NULL|0|b
+SELECT 27

@@ -922,7 +922,7 @@ WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 ORDER BY 1;
 ----
 gemini|gemini
-public|gemini
+public|pg_database_owner
 SELECT 2
 
 -- \du
@@ -1063,7 +1063,8 @@ SELECT e.extname AS "Name", e.extversion AS "Version", n.nspname AS "Schema", c.
 FROM pg_catalog.pg_extension e LEFT JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace LEFT JOIN pg_catalog.pg_description c ON c.objoid = e.oid AND c.classoid = 'pg_catalog.pg_extension'::pg_catalog.regclass
 ORDER BY 1;
 ----
-SELECT 0
+gemini|0.1.0|gemini|NULL
+SELECT 1
 
 -- \dp
 SELECT n.nspname as "Schema",

@@ -41,9 +41,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("num_nonnulls", &[Any], Int4, count_nulls).lenient().repeated(),
     pure("num_nulls", &[Any], Int4, count_nulls).lenient().repeated(),
     pure("pg_advisory_unlock_all", &[], Arg::Void, void).volatile(),
+    pure("acldefault", &[Arg::InternalChar, Oid], Arg::TextArray, no_privileges).stable(),
     pure("pg_is_in_recovery", &[], Bool, falsehood).stable(),
     pure("pg_encoding_to_char", &[Int4], Name, encoding).stable(),
-    pure("pg_get_userbyid", &[Oid], Name, user).stable(),
+    pure("pg_get_userbyid", &[Oid], Name, role).stable(),
     pure("to_regclass", &[Text], Regclass, to_reg).stable(),
     pure("to_regtype", &[Text], Regtype, to_reg).stable(),
     pure("pg_table_is_visible", &[Oid], Bool, visible).stable(),
@@ -159,6 +160,13 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("gemini.transaction_status", &[Text], Text, host).volatile(),
     pure("gemini.site", &[], Text, host).stable(),
 ];
+
+fn role(args: &[Value], call: &Call<'_>) -> Result<Value> {
+    if args[0] == Value::Oid(crate::catalog::DATABASE_OWNER) {
+        return Ok(Value::text("pg_database_owner"));
+    }
+    user(args, call)
+}
 
 fn user(_args: &[Value], call: &Call<'_>) -> Result<Value> {
     Ok(Value::text(call.context.session().user.as_str()))
@@ -283,6 +291,11 @@ fn truth(_args: &[Value], _call: &Call<'_>) -> Result<Value> {
     Ok(Value::Bool(true))
 }
 
+/// There are no privileges to list.
+fn no_privileges(_args: &[Value], _call: &Call<'_>) -> Result<Value> {
+    Ok(Value::Array(std::sync::Arc::default()))
+}
+
 fn falsehood(_args: &[Value], _call: &Call<'_>) -> Result<Value> {
     Ok(Value::Bool(false))
 }
@@ -366,9 +379,16 @@ fn to_reg(args: &[Value], call: &Call<'_>) -> Result<Value> {
     Ok(text::input(name, call.ty, call.context).unwrap_or(Value::Null))
 }
 
-/// The catalogue keeps expressions as they print.
-fn expression_text(args: &[Value], _call: &Call<'_>) -> Result<Value> {
-    Ok(args[0].clone())
+/// The catalogue keeps expressions as they print where public is in the search path; where it is not (pg_dump), a sequence is
+/// named in full.
+fn expression_text(args: &[Value], call: &Call<'_>) -> Result<Value> {
+    let named = args[0].as_text().and_then(|sql| sql.strip_prefix("nextval('"));
+    match named {
+        Some(rest) if !call.context.session().search_path.iter().any(|s| s == "public") => {
+            Ok(Value::text(format!("nextval('public.{rest}")))
+        }
+        _ => Ok(args[0].clone()),
+    }
 }
 
 fn host(args: &[Value], call: &Call<'_>) -> Result<Value> {
