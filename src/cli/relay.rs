@@ -59,6 +59,6 @@ pub(super) fn run(args: &RelayArgs) -> Result<(), CliError> {
     for link in relays.status() {
         println!("{} - {} at {}, {:?} each way", link.a, link.b, link.address, link.weather.one_way);
     }
-    super::runtime()?.block_on(crate::driver::stop_signal());
+    super::runtime()?.block_on(async { crate::driver::stop_signal().await });
     Ok(())
 }

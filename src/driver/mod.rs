@@ -29,25 +29,28 @@ mod turns;
 
 pub use run::{DriverError, Running, run_until_stopped};
 
-/// Resolves at the first SIGTERM or SIGINT.
-pub async fn stop_signal() -> &'static str {
+/// Resolves at the first SIGTERM or SIGINT from this call on, whenever it is awaited: a signal that comes while a site starts
+/// is not lost. Call it within a tokio runtime.
+pub fn stop_signal() -> impl Future<Output = &'static str> {
     #[cfg(unix)]
-    {
+    let handlers = {
         use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        {
+        signal(SignalKind::terminate()).and_then(|t| Ok((t, signal(SignalKind::interrupt())?))).ok()
+    };
+    async move {
+        #[cfg(unix)]
+        if let Some((mut terminate, mut interrupt)) = handlers {
             return tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
             };
         }
+        // Without signal handlers the process ends the hard way, which the log is made for.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        "an interrupt"
     }
-    // Without signal handlers the process ends the hard way, which the log is made for.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-    "an interrupt"
 }
 
 #[cfg(test)]

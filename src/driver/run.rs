@@ -184,10 +184,11 @@ impl Running {
 
 /// `gemini start`: runs until a signal or a failure.
 pub async fn run_until_stopped(cluster: &Cluster, config: &SiteConfig) -> Result<(), DriverError> {
+    let stop = super::stop_signal();
     let mut running = Running::start(cluster, config).await?;
     println!("{} is up: psql -h {} -p {} -U gemini gemini", config.name, config.sql.ip(), config.sql.port());
     tokio::select! {
-        signal = super::stop_signal() => {
+        signal = stop => {
             tracing::info!("{signal}: draining");
             running.stop().await
         }

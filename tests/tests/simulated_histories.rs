@@ -7,7 +7,7 @@ use gemini_tests::history::{Class, Model, judge};
 use gemini_tests::world::histories;
 
 /// Seeds that run with every test run: each promise several times, with different neighbours.
-const FIXED: std::ops::Range<u64> = 0..12;
+const FIXED: std::ops::Range<u64> = 0..16;
 
 /// Seeds that have found something once.
 const FOUND: &[u64] = &[];
