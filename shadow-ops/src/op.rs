@@ -192,7 +192,17 @@ impl Entry {
     pub fn id(&self) -> EntryId {
         match self {
             Entry::Transaction(red) => red.id,
-            Entry::Void(id) => *id,
+            Entry::Void { id, .. } => *id,
+        }
+    }
+
+    /// R: the red index of the oldest snapshot that it rests on, or (a VOID) that what it names rested on.
+    pub fn base(&self) -> u64 {
+        match self {
+            Entry::Transaction(red) => {
+                red.transaction.statements.iter().map(|seen| seen.red).min().unwrap_or(0)
+            }
+            Entry::Void { base, .. } => *base,
         }
     }
 
@@ -200,7 +210,7 @@ impl Entry {
     pub fn deps(&self) -> Option<&Frontier> {
         match self {
             Entry::Transaction(red) => Some(&red.transaction.deps),
-            Entry::Void(_) => None,
+            Entry::Void { .. } => None,
         }
     }
 }
@@ -229,7 +239,12 @@ pub enum Entry {
     /// A red transaction.
     Transaction(RedTransaction),
     /// Ends an entry whose origin gave up or never sent it. Whichever is ordered first counts. No deps, no effect.
-    Void(EntryId),
+    Void {
+        /// What it ends.
+        id: EntryId,
+        /// The base R of the entry that it names: once that has left the window, the VOID has nothing to say.
+        base: u64,
+    },
 }
 
 /// A change of the schema, every id and constant fixed by its generator. DDL reads and writes [`crate::Item::Catalogue`],

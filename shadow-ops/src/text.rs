@@ -255,7 +255,7 @@ impl Display for Entry {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Entry::Transaction(red) => write!(f, "red {red}"),
-            Entry::Void(id) => write!(f, "void {id}"),
+            Entry::Void { id, .. } => write!(f, "void {id}"),
         }
     }
 }

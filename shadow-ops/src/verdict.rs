@@ -14,7 +14,8 @@
 //! An entry at r is, in this order:
 //!
 //! 1. *void* if it is a VOID, or its id was used before (also by an entry that was refused, or by a VOID);
-//! 2. refused if its base is older than the window;
+//! 2. refused if its base is older than the window (of such an entry, and of a VOID of one, no id is remembered: it may have
+//!    been used before the window began);
 //! 3. refused if the version of a table it touches is not the schema's at r, or it names a table it did not vouch for;
 //! 4. refused if an accepted entry after a read's own red index wrote what it read;
 //! 5. refused if it moves a bounded cell towards its bound and the slack it saw, with the changes accepted since, does not
@@ -215,9 +216,12 @@ impl Window {
         assert_eq!(r, self.last + 1, "red indices are replayed one after the other");
         let recent = match (entry, verdict) {
             (Entry::Transaction(red), Verdict::Accepted) => Recent::accepted(r, red),
+            (Entry::Transaction(_), Verdict::Refused(Refusal::BaseTooOld { .. })) => Recent::nothing(),
             (Entry::Transaction(red), Verdict::Refused(_)) => Recent::ended(red.id, EntryStatus::Refused(r)),
-            (Entry::Void(id), _) if !self.ids.contains_key(id) => Recent::ended(*id, EntryStatus::Void(r)),
-            (Entry::Transaction(_) | Entry::Void(_), _) => Recent::nothing(),
+            (Entry::Void { id, base }, _) if !self.ids.contains_key(id) && !self.too_old(r, *base) => {
+                Recent::ended(*id, EntryStatus::Void(r))
+            }
+            (Entry::Transaction(_) | Entry::Void { .. }, _) => Recent::nothing(),
         };
         self.remember(r, recent);
     }
@@ -234,26 +238,30 @@ impl Window {
     }
 
     fn judge(&self, r: u64, entry: &Entry, schema: &Schema) -> (Verdict, Recent) {
-        let id = match entry {
-            Entry::Transaction(red) => red.id,
-            Entry::Void(id) => *id,
-        };
+        let id = entry.id();
         if self.ids.contains_key(&id) && !planted(Fault::CopyAccepted) {
             return (Verdict::Void, Recent::nothing());
         }
+        // What left the window may have ended long ago, in whatever way: nothing new is remembered of it.
         let Entry::Transaction(red) = entry else {
-            return (Verdict::Void, Recent::ended(id, EntryStatus::Void(r)));
+            let stale = self.too_old(r, entry.base());
+            let recent = if stale { Recent::nothing() } else { Recent::ended(id, EntryStatus::Void(r)) };
+            return (Verdict::Void, recent);
         };
-        match self.refusal(r, red, schema) {
+        match self.refusal(r, red, entry.base(), schema) {
+            Some(refusal @ Refusal::BaseTooOld { .. }) => (Verdict::Refused(refusal), Recent::nothing()),
             Some(refusal) => (Verdict::Refused(refusal), Recent::ended(id, EntryStatus::Refused(r))),
             None => (Verdict::Accepted, Recent::accepted(r, red)),
         }
     }
 
-    fn refusal(&self, r: u64, red: &RedTransaction, schema: &Schema) -> Option<Refusal> {
-        let base = red.transaction.statements.iter().map(|s| s.red).min().unwrap_or(0);
-        // The window holds the last `recent.len()` indices before r; all of (base, r) must be among them.
-        if base.saturating_add(1) < r - self.recent.len() as u64 && !planted(Fault::StaleBase) {
+    /// The window holds the last `recent.len()` indices before r; all of (base, r) must be among them.
+    fn too_old(&self, r: u64, base: u64) -> bool {
+        base.saturating_add(1) < r - self.recent.len() as u64 && !planted(Fault::StaleBase)
+    }
+
+    fn refusal(&self, r: u64, red: &RedTransaction, base: u64, schema: &Schema) -> Option<Refusal> {
+        if self.too_old(r, base) {
             return Some(Refusal::BaseTooOld { base });
         }
         if let Some(table) = stale_table(red, schema) {

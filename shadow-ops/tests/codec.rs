@@ -49,7 +49,9 @@ fn golden_bytes() {
     let bytes = encode_transaction(&example()).unwrap();
     assert_eq!(hex(&bytes), GOLDEN_TRANSACTION);
     assert_eq!(decode_transaction(&bytes).unwrap(), example());
-    let void = encode_entry(&Entry::Void(EntryId { site: SiteId(2), start: 3, counter: 300 })).unwrap();
+    let void =
+        encode_entry(&Entry::Void { id: EntryId { site: SiteId(2), start: 3, counter: 300 }, base: 7 })
+            .unwrap();
     assert_eq!(hex(&void), GOLDEN_VOID);
     let red = Entry::Transaction(RedTransaction {
         id: EntryId { site: SiteId(1), start: 1, counter: 1 },
@@ -67,7 +69,7 @@ fn golden_bytes() {
 }
 
 const GOLDEN_TRANSACTION: &str = "01460000006afd7acd0101010101030701010307fa010001070300020502810502000101010200000502810503030a080469742773000001050281050100010103010008036f616b0201030503020101";
-const GOLDEN_VOID: &str = "01050000007f9b135702010203ac02";
+const GOLDEN_VOID: &str = "0106000000084c6ba902010203ac0207";
 const GOLDEN_RED_TAIL: &str = "01000501060400010506";
 
 #[test]

@@ -92,13 +92,17 @@ fn ids_count_once() {
     let one = entry(1, &[0], vec![], vec![row_item(1)]);
     assert_eq!(window.decide(1, &one, &schema), Verdict::Accepted);
     assert_eq!(window.decide(2, &one, &schema), Verdict::Void);
-    assert_eq!(window.decide(3, &Entry::Void(id(1)), &schema), Verdict::Void);
+    assert_eq!(window.decide(3, &Entry::Void { id: id(1), base: 0 }, &schema), Verdict::Void);
     assert_eq!(window.status(id(1)), EntryStatus::Accepted(1), "a VOID that comes too late changes nothing");
-    assert_eq!(window.decide(4, &Entry::Void(id(2)), &schema), Verdict::Void);
+    assert_eq!(window.decide(4, &Entry::Void { id: id(2), base: 2 }, &schema), Verdict::Void);
     assert_eq!(window.decide(5, &entry(2, &[3], vec![], vec![]), &schema), Verdict::Void);
     assert_eq!(window.status(id(2)), EntryStatus::Void(4));
     assert_eq!(window.status(id(1)), EntryStatus::Unknown, "left the window with index 1");
-    // The same copy again: its base is too old by now.
+    // A VOID of it that comes now may not pretend that it was never used.
+    let mut late = window.clone();
+    assert_eq!(late.decide(6, &Entry::Void { id: id(1), base: 0 }, &schema), Verdict::Void);
+    assert_eq!(late.status(id(1)), EntryStatus::Unknown);
+    // The same copy again: its base is too old by now, and it is not remembered as refused either.
     assert_eq!(window.decide(6, &one, &schema), Verdict::Refused(Refusal::BaseTooOld { base: 0 }));
 }
 
@@ -363,7 +367,7 @@ fn proposals() -> impl Strategy<Value = Vec<Proposal>> {
 impl Proposal {
     fn entry(&self, r: u64) -> Entry {
         if self.void {
-            return Entry::Void(id(self.counter));
+            return Entry::Void { id: id(self.counter), base: (r - 1).saturating_sub(self.lag) };
         }
         let bases = [(r - 1).saturating_sub(self.lag), (r - 1).saturating_sub(self.second_lag)];
         let mut made = entry(self.counter, &bases, self.reads.clone(), self.writes.clone());
@@ -391,12 +395,15 @@ impl Oracle {
         if known {
             return "void";
         }
-        self.ids.insert(r, entry.id());
+        let old = entry.base() + 1 + capacity < r;
+        if !old {
+            self.ids.insert(r, entry.id());
+        }
         let Entry::Transaction(red) = entry else { return "void" };
-        let bases: Vec<u64> = red.transaction.statements.iter().map(|s| s.red).collect();
-        if bases[0] + 1 + capacity < r {
+        if old {
             return "old";
         }
+        let bases: Vec<u64> = red.transaction.statements.iter().map(|s| s.red).collect();
         let conflict = red.footprint.reads.iter().any(|read| {
             let since = bases[usize::from(read.statement)] + 1;
             let mut writes = self.accepted.range(since..).flat_map(|(_, red)| &red.footprint.writes);

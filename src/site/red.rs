@@ -6,7 +6,8 @@ use gemini_engine::Lsn;
 use gemini_replication::{Failure, Unavailable};
 use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{
-    Color, Entry, EntryId, Item, RedTransaction, TableId, TxnId, Verdict, verdict::Refusal,
+    Color, Entry, EntryId, Item, RedTransaction, TableId, TxnId, Verdict,
+    verdict::{EntryStatus, Refusal},
 };
 use gemini_sql::host::{CommitError, Committed, Submission, TransactionStatus};
 
@@ -109,7 +110,7 @@ impl Site {
             (Entry::Transaction(red), Verdict::Void) => {
                 (red.id, self.decided(red.id, TransactionStatus::Void))
             }
-            (Entry::Void(id), _) => (*id, self.decided(*id, TransactionStatus::Void)),
+            (Entry::Void { id, .. }, _) => (*id, self.decided(*id, TransactionStatus::Void)),
         };
         self.shared.record(id, status);
         self.release(id);
@@ -148,11 +149,14 @@ impl Site {
         });
     }
 
-    /// What was decided of an id earlier stands; a later copy or VOID changes nothing.
+    /// What was decided of an id earlier stands; a later copy or VOID changes nothing. Of one whose base has left the window
+    /// the window remembers nothing: then only a process that has seen the whole order since it proposed the entry knows that
+    /// there was no earlier one.
     fn decided(&self, id: EntryId, otherwise: TransactionStatus) -> TransactionStatus {
-        match self.shared.outcome(id) {
-            TransactionStatus::InProgress | TransactionStatus::Unknown => otherwise,
-            earlier => earlier,
+        match (self.shared.outcome(id), self.window.status(id)) {
+            (TransactionStatus::Unknown, EntryStatus::Unknown) => TransactionStatus::Unknown,
+            (TransactionStatus::InProgress | TransactionStatus::Unknown, _) => otherwise,
+            (earlier, _) => earlier,
         }
     }
 

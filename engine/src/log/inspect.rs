@@ -225,7 +225,7 @@ fn transaction(record: &Record) -> Option<&ShadowTransaction> {
         Record::Blue { transaction, .. } => Some(transaction),
         Record::Red { entry, .. } => match &**entry {
             Entry::Transaction(red) => Some(&red.transaction),
-            Entry::Void(_) => None,
+            Entry::Void { .. } => None,
         },
         _ => None,
     }
@@ -240,7 +240,7 @@ pub fn describe(lsn: Lsn, record: &Record, effects: bool) -> String {
         }
         Record::Admit { dot } => format!("admit {dot}"),
         Record::Red { r, entry, verdict } => match &**entry {
-            Entry::Void(id) => format!("red {r} {verdict} ends {id}"),
+            Entry::Void { id, .. } => format!("red {r} {verdict} ends {id}"),
             Entry::Transaction(red) => format!("red {r} {verdict} {}", red.id),
         },
         Record::Sequencer(body) => format!("sequencer {} bytes", body.len()),

@@ -349,7 +349,7 @@ fn plausible(dot: Dot, t: &ShadowTransaction) -> Result<(), String> {
 fn admissible(entry: &Entry, applied: &Frontier) -> bool {
     match entry {
         Entry::Transaction(t) => covers_blue(applied, &t.transaction.deps),
-        Entry::Void(_) => true,
+        Entry::Void { .. } => true,
     }
 }
 

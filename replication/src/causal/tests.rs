@@ -110,7 +110,10 @@ fn what_waits_is_read_back() {
     assert_eq!(c.held().blue(SiteId(1)), n, "held whatever red it waits for");
     assert!(c.origins[&SiteId(1)].waiting.len() <= WAITING);
     out.clear();
-    let void = Arc::new(Entry::Void(gemini_shadow_ops::EntryId { site: SiteId(1), start: 1, counter: 1 }));
+    let void = Arc::new(Entry::Void {
+        id: gemini_shadow_ops::EntryId { site: SiteId(1), start: 1, counter: 1 },
+        base: 0,
+    });
     assert!(c.ordered(0, 1, void.clone(), &shelf, &mut out));
     assert!(!c.ordered(0, 1, void.clone(), &shelf, &mut out) && !c.ordered(0, 3, void, &shelf, &mut out));
     let applied: Vec<u64> = out

@@ -42,7 +42,7 @@ pub(super) type Ticket = (EntryId, bool);
 pub(super) fn ticket(entry: &Entry) -> Ticket {
     match entry {
         Entry::Transaction(t) => (t.id, false),
-        Entry::Void(id) => (*id, true),
+        Entry::Void { id, .. } => (*id, true),
     }
 }
 
@@ -90,9 +90,9 @@ pub(super) struct Proposals {
 
 impl Proposals {
     /// After a restart: a VOID for every id without an end.
-    pub(super) fn recovered(open: impl IntoIterator<Item = EntryId>) -> Proposals {
-        let void = |id| {
-            let entry = Arc::new(Entry::Void(id));
+    pub(super) fn recovered(open: impl IntoIterator<Item = (EntryId, u64)>) -> Proposals {
+        let void = |(id, base)| {
+            let entry = Arc::new(Entry::Void { id, base });
             (id, Open::new(entry, 0, None))
         };
         Proposals { open: open.into_iter().map(void).collect(), ..Proposals::default() }
@@ -102,8 +102,9 @@ impl Proposals {
         self.open.len()
     }
 
-    pub(super) fn open_ids(&self) -> Vec<EntryId> {
-        self.open.keys().copied().collect()
+    /// Each with its entry's base.
+    pub(super) fn open_ids(&self) -> Vec<(EntryId, u64)> {
+        self.open.iter().map(|(id, open)| (*id, open.entry.base())).collect()
     }
 
     /// An entry stands at this index of our log.
@@ -156,7 +157,7 @@ impl Sequencer {
             (self.me, self.start),
             "an entry is proposed by the process that named it"
         );
-        self.persist(&Record::Open(id), out);
+        self.persist(&Record::Open(id, entry.base()), out);
         let noted = self.appended;
         let deadline = Some(deadline);
         self.proposals.open.insert(id, Open::new(entry, noted, deadline));
@@ -212,7 +213,7 @@ impl Sequencer {
         for id in ids {
             let Some(open) = self.proposals.open.get_mut(&id) else { continue };
             let failure = if open.left && !planted(Fault::UnavailableAfterSending) {
-                open.entry = Arc::new(Entry::Void(id));
+                open.entry = Arc::new(Entry::Void { id, base: open.entry.base() });
                 let reason = open.reason.take();
                 (open.deadline, open.sent, open.accepted) = (None, None, None);
                 Failure::Unknown { reason }
@@ -316,7 +317,7 @@ impl Sequencer {
         let ready = match &**entry {
             Entry::Transaction(_) if planted(Fault::ProposedBeforeDeps) => true,
             Entry::Transaction(t) => held(entry, &self.held) && t.transaction.deps.red <= known,
-            Entry::Void(_) => true,
+            Entry::Void { .. } => true,
         };
         if !ready || self.node.raft.lead_transferee.is_some() || !self.offer(entry) {
             return false;

@@ -1,6 +1,6 @@
 //! What the sequencer keeps in the site's log, and how it is rebuilt from there.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Entry, EntryId};
@@ -22,8 +22,8 @@ pub enum Record {
     },
     /// Term, vote and commit.
     Hard(Hard),
-    /// An id of ours that is about to be sent.
-    Open(EntryId),
+    /// An id of ours that is about to be sent, and its entry's base.
+    Open(EntryId, u64),
     /// The log has decided it, or it was never sent.
     Closed(EntryId),
     /// Stands for all records before it.
@@ -34,8 +34,8 @@ pub enum Record {
         base: Base,
         /// Its entries: term and body.
         slots: Vec<(u64, Body)>,
-        /// Ids of ours that are not decided.
-        open: Vec<EntryId>,
+        /// Ids of ours that are not decided, with their entries' bases.
+        open: Vec<(EntryId, u64)>,
     },
 }
 
@@ -56,7 +56,7 @@ impl Record {
 #[derive(Debug, Default)]
 pub struct SequencerRecovery {
     storage: Storage,
-    open: BTreeSet<EntryId>,
+    open: BTreeMap<EntryId, u64>,
     /// Entries that do not follow what came before. A log that was cut begins anywhere: what stands before the first
     /// [`Record::Whole`] is then superseded by it, and only a log without one contradicts itself.
     gap: Option<ReplicaError>,
@@ -79,7 +79,7 @@ impl SequencerRecovery {
                 self.storage.hard = Hard { vote: 0, ..hard }
             }
             Record::Hard(hard) => self.storage.hard = hard,
-            Record::Open(id) => _ = self.open.insert(id),
+            Record::Open(id, base) => _ = self.open.insert(id, base),
             Record::Closed(id) => _ = self.open.remove(&id),
             Record::Whole { hard, base, slots, open } => {
                 let mut storage = Storage::new(base, hard);
@@ -99,7 +99,7 @@ impl SequencerRecovery {
     }
 
     /// What the records came to.
-    pub(super) fn finish(self) -> Result<(Storage, BTreeSet<EntryId>), ReplicaError> {
+    pub(super) fn finish(self) -> Result<(Storage, BTreeMap<EntryId, u64>), ReplicaError> {
         match self.gap {
             Some(gap) => Err(gap),
             None => Ok((self.storage, self.open)),
@@ -128,7 +128,7 @@ pub fn describe(record: &[u8]) -> String {
             format!("entries {first}.. [{}]", entries.iter().map(name).collect::<Vec<_>>().join(" "))
         }
         Ok(Record::Hard(Hard { term, vote, commit })) => format!("term {term} vote {vote} commit {commit}"),
-        Ok(Record::Open(id)) => format!("open {id}"),
+        Ok(Record::Open(id, _)) => format!("open {id}"),
         Ok(Record::Closed(id)) => format!("closed {id}"),
         Ok(Record::Whole { .. }) => "whole".into(),
         Err(error) => error.to_string(),

@@ -62,7 +62,7 @@ impl Checks {
         assert_eq!(known, entry, "site {site} has another entry at r{r}");
         let (id, void) = match &**entry {
             Entry::Transaction(t) => (t.id, false),
-            Entry::Void(id) => (*id, true),
+            Entry::Void { id, .. } => (*id, true),
         };
         self.decided.entry(id).or_insert(!void);
         if !void {

@@ -143,7 +143,7 @@ impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Entry::Transaction(t) => write!(f, "{}", t.id),
-            Entry::Void(id) => write!(f, "void({id})"),
+            Entry::Void { id, .. } => write!(f, "void({id})"),
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) use display::Short;
 pub use frame::{Blob, HEADER, Header, MAX_FRAME, MAX_TRANSACTION, WireError};
 
 /// The version of everything in this module. Peers of another version are refused at the first frame.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;
 
 /// How often a message may change hands before it is dropped; also the longest route.
 pub const MAX_HOPS: u8 = 4;

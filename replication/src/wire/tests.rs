@@ -121,7 +121,10 @@ fn samples() -> Vec<(&'static str, PeerMessage)> {
         ),
         (
             "reply red",
-            PeerMessage::FetchReply(FetchReply::Red { first: 3, entries: vec![Arc::new(Entry::Void(id))] }),
+            PeerMessage::FetchReply(FetchReply::Red {
+                first: 3,
+                entries: vec![Arc::new(Entry::Void { id, base: 9 })],
+            }),
         ),
         (
             "append",

@@ -38,7 +38,10 @@ impl Certify {
             let expected = self.expect(*r, entry);
             let found = name(verdict);
             assert_eq!(found, expected, "certification: r{r} {}: {verdict:?}", entry.id());
-            self.used.entry(entry.id()).or_insert(*r);
+            // What rests on more than the window may have been used before: nobody remembers it anew.
+            if !self.too_old(*r, entry) {
+                self.used.entry(entry.id()).or_insert(*r);
+            }
             if *verdict == Verdict::Accepted {
                 self.accept(*r, entry);
             }
@@ -55,11 +58,14 @@ impl Certify {
         }
     }
 
+    /// Everything in (base, r) must be remembered by everybody.
+    fn too_old(&self, r: u64, entry: &Entry) -> bool {
+        entry.base() + 1 < r.saturating_sub(self.window)
+    }
+
     fn expect(&self, r: u64, entry: &Entry) -> &'static str {
         let Entry::Transaction(red) = entry else { return "void" };
-        let base = red.transaction.statements.iter().map(|s| s.red).min().unwrap_or(0);
-        // Everything in (base, r) must be remembered by everybody.
-        let too_old = base + 1 < r.saturating_sub(self.window);
+        let (base, too_old) = (entry.base(), self.too_old(r, entry));
         match self.used.get(&red.id) {
             Some(first) if *first + self.window >= r => return "void",
             Some(_) => {
@@ -104,7 +110,7 @@ impl Certify {
     fn after(&self, r: u64) -> impl Iterator<Item = (u64, &RedTransaction)> {
         self.accepted.range(r + 1..).filter_map(|(r, entry)| match &**entry {
             Entry::Transaction(red) => Some((*r, red)),
-            Entry::Void(_) => None,
+            Entry::Void { .. } => None,
         })
     }
 

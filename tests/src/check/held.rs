@@ -84,6 +84,6 @@ fn written(entry: &LogEntry) -> Written {
     match postcard::from_bytes::<Entry>(&entry.body.0) {
         Ok(Entry::Transaction(red)) => (entry.term, red.transaction.deps.clone()),
         // A VOID depends on nothing; a new leader's own first entry is empty.
-        Ok(Entry::Void(_)) | Err(_) => (entry.term, Frontier::default()),
+        Ok(Entry::Void { .. }) | Err(_) => (entry.term, Frontier::default()),
     }
 }

@@ -13,8 +13,8 @@ use super::history::{History, News};
 pub(super) struct Unknown {
     /// The outcomes that clients do not know.
     asked: Vec<EntryId>,
-    /// How each id ended, by the first entry that named it, and where.
-    ended: BTreeMap<EntryId, (u64, TransactionStatus)>,
+    /// How each id ended, by the first entry that named it, where, and on what base.
+    ended: BTreeMap<EntryId, (u64, u64, TransactionStatus)>,
     known: u64,
 }
 
@@ -37,12 +37,12 @@ impl Unknown {
                 (Entry::Transaction(_), Verdict::Refused(_)) => TransactionStatus::Refused,
                 _ => TransactionStatus::Void,
             };
-            if let Some((first, _)) = self.ended.get(&id) {
+            if let Some((first, ..)) = self.ended.get(&id) {
                 let again = matches!(status, TransactionStatus::Committed(_));
                 assert!(!again, "once: {id} ended at r{first} and is accepted at r{r}");
                 continue;
             }
-            self.ended.insert(id, (*r, status));
+            self.ended.insert(id, (*r, entry.base(), status));
         }
     }
 
@@ -53,13 +53,13 @@ impl Unknown {
 
     pub fn finish(&self, site: &Site, window: u64, history: &History) {
         for id in &self.asked {
-            let Some((r, expected)) = self.ended.get(id) else {
+            let Some((r, base, expected)) = self.ended.get(id) else {
                 panic!("outcome: {id} is unknown to its client, and the order never ended it");
             };
             let found = site.shared().outcome(*id);
-            // A restarted site remembers what the window does; a VOID that comes later still is taken at its word.
-            let restarted = matches!(found, TransactionStatus::Unknown | TransactionStatus::Void);
-            let forgotten = restarted && r + window <= history.red.len() as u64;
+            // A restarted site remembers what the window does.
+            let left = r + window <= history.red.len() as u64 || base + 1 < r.saturating_sub(window);
+            let forgotten = found == TransactionStatus::Unknown && left;
             assert!(
                 found == *expected || forgotten,
                 "outcome: site {} says of {id} {found:?}, the order {expected:?}",

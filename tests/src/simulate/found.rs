@@ -10,7 +10,7 @@ pub const EFFECTS: &[u64] = &[
     1245, // a restarted site whose checkpoint cut the log that a silent peer needed
     3114, // the same, found as a wedge after the loss of a minority
     2180, // a red commit that was ordered and waited past its timeout for what it depends on
-    4180, // a window of 20 and a VOID that came later than that: what a restarted site may say then
+    4180, // a window of 20 and a VOID that came later than that: a restarted site called a committed entry void
     1022, // no bug: a transaction handed on before the middleman's fsync is on its origin's disk
 ];
 
