@@ -5,20 +5,28 @@ use std::path::Path;
 
 use gemini_engine::store::{Changes, Pair, Span};
 use gemini_engine::{SledStore, Store};
-use gemini_tests::cluster::{Cluster, http};
+use gemini_tests::cluster::{Cluster, PATIENCE, http, patiently};
 
 use crate::three;
 
+/// A stopped site's store. The lock of whoever had it open before, this test included, may last for another moment.
+fn opened(store: &Path) -> SledStore {
+    let open = || SledStore::open(store, 1 << 20).map_err(|e| e.to_string());
+    let mut last = String::new();
+    let opened = patiently(PATIENCE, || open().map_err(|e| last = e).ok());
+    opened.unwrap_or_else(|| panic!("{}: {last}", store.display()))
+}
+
 /// The rows of a stopped site's store whose bytes hold this text.
 fn rows(store: &Path, holds: &str) -> Vec<Pair> {
-    let store = SledStore::open(store, 1 << 20).unwrap();
+    let store = opened(store);
     let all = store.range(&Span::prefix(vec![b'r']), false, 10_000).unwrap();
     let within = |bytes: &[u8]| bytes.windows(holds.len()).any(|part| part == holds.as_bytes());
     all.into_iter().filter(|(_, value)| within(value)).collect()
 }
 
 fn put(store: &Path, (key, value): Pair) {
-    let store = SledStore::open(store, 1 << 20).unwrap();
+    let store = opened(store);
     let mut changes = Changes::default();
     changes.put(key, value);
     store.apply(changes).unwrap();

@@ -123,9 +123,10 @@ fn operators_see_it(cluster: &Cluster) {
         assert_eq!(code, 200);
         assert!(metrics.contains("gemini_commits_total{color=\"blue\"}"), "{metrics}");
         let client = cluster.connect(site);
-        let sites = client.run("SELECT site, linked, reachable FROM gemini.sites ORDER BY id");
-        let linked = |name: &str| vec![name.to_owned(), "t".to_owned(), "t".to_owned()];
-        assert_eq!(sites, THREE.map(linked));
+        let sites = client.run("SELECT site FROM gemini.sites ORDER BY id");
+        assert_eq!(sites, THREE.map(|name| vec![name.to_owned()]));
+        // A link may be lost for a moment on a busy machine.
+        cluster.wait_for_value(site, "SELECT count(*) FROM gemini.sites WHERE linked AND reachable", "3");
         assert_eq!(client.value("SELECT site FROM gemini.status"), *name);
     }
 }
