@@ -136,6 +136,7 @@ impl CliError {
 
 /// Parses the process's arguments and runs the command.
 pub fn main() -> ExitCode {
+    leave_with_the_reader();
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -143,6 +144,19 @@ pub fn main() -> ExitCode {
             ExitCode::from(e.code())
         }
     }
+}
+
+/// A reader that has seen enough (`gemini dump DIR | head`) is no mistake of anybody's: the program ends without a word, with the
+/// exit code of tools that SIGPIPE ends. The standard library makes a panic of it.
+fn leave_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let said = info.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
+            std::process::exit(141);
+        }
+        usual(info);
+    }));
 }
 
 fn run(command: Command) -> Result<(), CliError> {
