@@ -237,7 +237,8 @@ fn rebuild(store: &dyn Store, opened: &Opened, cause: &str) -> Result<(), Error>
         return Err(Error::Unrecoverable {
             message: format!(
                 "the store cannot be used ({cause}), and the log begins only at {}: it no longer reaches back far \
-                 enough to build the store again. Restore the store folder, or bootstrap the site from a peer",
+                 enough to build the store again. Restore the store folder from a copy; the other sites have \
+                 everything, but a site cannot be filled from them yet",
                 opened.first.0
             ),
         });

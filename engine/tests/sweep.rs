@@ -351,7 +351,7 @@ fn judge(recording: &Recording, reached: &Reached, disk: &MemDisk, store: &MemSt
         }
         Err(Error::Unrecoverable { message }) => {
             assert!(engine.log_reader().first().0 > 4096, "{name}: {message}");
-            assert!(message.contains("bootstrap"), "{name}: {message}");
+            assert!(message.contains("Restore the store folder"), "{name}: {message}");
         }
         Err(other) => panic!("{name}: {other}"),
     }
@@ -534,7 +534,7 @@ fn a_damaged_store_is_built_again_or_the_remedy_is_named() {
     spoil(&store, b'm');
     let size = store.size();
     let error = open(&disk, &store).map(|_| ()).expect_err("the log no longer reaches back");
-    assert!(error.to_string().contains("bootstrap the site from a peer"), "{error}");
+    assert!(error.to_string().contains("Restore the store folder"), "{error}");
     assert_eq!(store.size(), size, "nothing was changed");
 }
 
