@@ -198,7 +198,7 @@ impl Manifest {
     }
 
     /// Writes it, durably. Everything it speaks for must have been flushed before.
-    fn save(&self, store: &dyn Store) -> Result<(), Error> {
+    pub(crate) fn save(&self, store: &dyn Store) -> Result<(), Error> {
         let body = postcard::to_stdvec(self)
             .map_err(|e| Error::Internal { message: format!("a manifest cannot be encoded: {e}") })?;
         let mut bytes = Vec::with_capacity(body.len() + 9);

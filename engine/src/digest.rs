@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gemini_shadow_ops::{Incarnation, Key, RowState, Table, TableId, Value};
+use gemini_shadow_ops::{Incarnation, Key, RowState, Schema, Table, TableId, Value};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -42,24 +42,48 @@ pub(crate) fn of(view: &View<'_>, epoch: &Epoch) -> Result<Digest, Error> {
     for (id, entry) in &epoch.catalogue.tables {
         digest.tables.insert(*id, table(view, entry)?);
     }
-    digest.total = hash(&(&*epoch.schema, &digest.tables))?;
+    total(&epoch.schema, &mut digest)?;
     Ok(digest)
 }
 
+/// Sets the total, once all tables are there.
+pub(crate) fn total(schema: &Schema, digest: &mut Digest) -> Result<(), Error> {
+    digest.total = hash(&(schema, &digest.tables))?;
+    Ok(())
+}
+
+/// A table's digest in the making.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TableSum {
+    sum: u64,
+    count: u64,
+}
+
+impl TableSum {
+    /// Adds what is under a key; false if that is nothing.
+    pub(crate) fn add(&mut self, table: &Table, key: &Key, state: &RowState) -> Result<bool, Error> {
+        let row = row(table, key, state)?;
+        self.sum = self.sum.wrapping_add(row.unwrap_or(0));
+        self.count += u64::from(row.is_some());
+        Ok(row.is_some())
+    }
+
+    pub(crate) fn digest(&self) -> Result<u64, Error> {
+        hash(&(self.sum, self.count))
+    }
+}
+
 fn table(view: &View<'_>, entry: &TableEntry) -> Result<u64, Error> {
-    let (mut sum, mut count) = (0u64, 0u64);
+    let mut sum = TableSum::default();
     let mut rest = KeyRange::all();
     loop {
         let rows = view.scan(entry, &rest, false, BATCH, true)?;
         for (key, found) in &rows {
-            if let Some(row) = row(&entry.table, key, &found.state)? {
-                sum = sum.wrapping_add(row);
-                count += 1;
-            }
+            sum.add(&entry.table, key, &found.state)?;
         }
         match rows.last() {
             Some((last, _)) if rows.len() == BATCH => rest = rest.after(last, false),
-            _ => return hash(&(sum, count)),
+            _ => return sum.digest(),
         }
     }
 }

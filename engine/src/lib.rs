@@ -46,6 +46,10 @@
 //! 4. kill -9 before the checkpoint is finished. The start replays from 380: for row 7 all admissions up to 910 are skipped,
 //!    for its neighbour, folded at 400, those from 401 on are applied. Both are as they were.
 //!
+//! # Images
+//!
+//! [`image`] writes a snapshot to one file and makes a store of such a file: backups, and sites that are filled from others.
+//!
 //! # What it does not do
 //!
 //! It knows no clock, no thread of its own, no network, no SQL. It decides neither colours nor verdicts, and takes
@@ -64,6 +68,7 @@ pub mod dump;
 mod engine;
 mod error;
 mod fold;
+pub mod image;
 pub mod log;
 mod options;
 mod range;
