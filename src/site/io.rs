@@ -9,6 +9,8 @@ use gemini_shadow_ops::{SequenceId, SiteId};
 use gemini_sql::host::{CommitError, Committed, Submission};
 use tokio::sync::oneshot;
 
+use super::image::Moment;
+
 /// Where the answer to an input goes. A session that stopped waiting has dropped the other end; that is no error.
 pub struct Reply<T>(oneshot::Sender<T>);
 
@@ -81,6 +83,8 @@ pub enum Input {
     /// Compare everything with every peer, without pauses; the answer is the number that [`super::Verification::rounds`] has
     /// when that is done.
     Verify(Reply<u64>),
+    /// Give the next moment at which what is applied is durable, to make an image of. Not answered if the site stops.
+    Image(Reply<Moment>),
     /// Stop taking transactions; [`Output::Drained`] follows when those in flight have ended.
     Drain,
 }

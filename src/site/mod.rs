@@ -40,6 +40,7 @@
 
 mod commit;
 mod divergence;
+mod image;
 mod io;
 mod maintain;
 mod mint;
@@ -59,6 +60,7 @@ use gemini_shadow_ops::{EntryId, Hlc, SiteId, Window};
 use gemini_sql::host::CommitError;
 
 pub use divergence::{Difference, Finding, Verification};
+pub use image::Moment;
 pub use io::{Input, Outcome, Output, Reply};
 pub use mint::{Minted, Minter, MintingClass};
 pub use open::OpenError;
@@ -134,6 +136,8 @@ pub struct Site {
     upkeep: maintain::Upkeep,
     /// Compares what this site holds with its peers.
     patrol: divergence::Patrol,
+    /// Who wants an image of it.
+    images: image::Images,
     /// Kept for its capacity.
     outputs: Vec<gemini_replication::replica::Output>,
 }
@@ -175,6 +179,7 @@ impl Site {
             Input::Durable(end) => self.durable(end, out),
             Input::LogFailed(reason) => self.log_failed(&reason),
             Input::Drain => self.draining = true,
+            Input::Image(reply) => self.ask_image(reply),
             Input::Verify(reply) => {
                 reply.send(self.patrol.hurry(self.now));
                 self.publish_verification();
@@ -194,8 +199,11 @@ impl Site {
         }
         if let Some(batch) = self.engine.take_batch() {
             self.marks.push_back((batch.end, self.replica.seal()));
+            self.seal_image(batch.end);
             self.writing = true;
             out.push(Output::Write(batch));
+        } else {
+            self.image_at_rest();
         }
     }
 
@@ -203,6 +211,7 @@ impl Site {
     fn durable(&mut self, end: Lsn, out: &mut Vec<Output>) {
         self.writing = false;
         self.engine.durable(end);
+        self.image_durable(end);
         out.push(Output::Visible);
         while self.reservations.front().is_some_and(|r| r.position < end) {
             let Some(reservation) = self.reservations.pop_front() else { break };

@@ -10,6 +10,7 @@ use gemini_shadow_ops::{Entry, Frontier, Hlc, SequenceId, SiteId, TxnId, Verdict
 use serde::{Deserialize, Serialize};
 
 use super::divergence::Patrol;
+use super::image::Images;
 use super::maintain::Upkeep;
 use super::shared::Shared;
 use super::{Counts, Minter, Options, Output, Site};
@@ -55,19 +56,32 @@ pub enum OpenError {
 }
 
 /// The first byte of a checkpoint's part of the site's.
-const KEPT_FORMAT: u8 = 1;
+const KEPT_FORMAT: u8 = 2;
 
 /// What a checkpoint keeps for the site beside the engine's tables: the same facts that [`Gathered`] collects from the log,
 /// as of the position from which the log is replayed.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Kept {
-    start: u64,
-    identity: Identity,
-    greatest: Hlc,
-    logged: Frontier,
-    window: Window,
-    minted: BTreeMap<SequenceId, u64>,
-    incarnations: BTreeMap<SiteId, u64>,
+    pub own: Own,
+    pub common: Common,
+}
+
+/// What is this site's alone.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Own {
+    pub start: u64,
+    pub identity: Identity,
+    pub logged: Frontier,
+    pub minted: BTreeMap<SequenceId, u64>,
+    pub incarnations: BTreeMap<SiteId, u64>,
+}
+
+/// What every site at the same frontier could have kept: images carry it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Common {
+    /// The greatest stamp of anything logged.
+    pub greatest: Hlc,
+    pub window: Window,
 }
 
 /// What the retained log says, record by record.
@@ -126,17 +140,18 @@ impl Gathered {
 
     /// Adds what the checkpoint kept of records that are gone.
     fn join(&mut self, kept: Kept) -> Window {
-        self.start = self.start.max(kept.start);
-        self.identity.get_or_insert(kept.identity);
-        self.greatest = self.greatest.max(kept.greatest);
-        self.logged.join(&kept.logged);
-        for (sequence, bound) in kept.minted {
+        let Kept { own, common } = kept;
+        self.start = self.start.max(own.start);
+        self.identity.get_or_insert(own.identity);
+        self.logged.join(&own.logged);
+        for (sequence, bound) in own.minted {
             self.minted(sequence, bound);
         }
-        for (site, incarnation) in kept.incarnations {
+        for (site, incarnation) in own.incarnations {
             self.incarnations.entry(site).or_insert(incarnation);
         }
-        kept.window
+        self.greatest = self.greatest.max(common.greatest);
+        common.window
     }
 }
 
@@ -213,6 +228,7 @@ impl Site {
             stopped: None,
             counts: Counts::default(),
             upkeep: Upkeep::new(now),
+            images: Images::default(),
             outputs: Vec::new(),
         };
         if fresh {
@@ -226,17 +242,24 @@ impl Site {
 
     /// The site's part of a checkpoint.
     pub(super) fn kept(&self) -> Vec<u8> {
-        let kept = encode(&Kept {
+        let own = Own {
             start: self.start,
             identity: self.identity,
-            greatest: self.greatest,
             logged: self.replica.logged().clone(),
-            window: self.window.clone(),
             minted: self.shared.minter.bounds(),
             incarnations: self.incarnations.clone(),
-        });
-        [&[KEPT_FORMAT], kept.as_slice()].concat()
+        };
+        write_kept(&Kept { own, common: self.common() })
     }
+
+    /// The cluster's part of a checkpoint, and of an image.
+    pub(super) fn common(&self) -> Common {
+        Common { greatest: self.greatest, window: self.window.clone() }
+    }
+}
+
+fn write_kept(kept: &Kept) -> Vec<u8> {
+    [&[KEPT_FORMAT], encode(kept).as_slice()].concat()
 }
 
 fn read_kept(state: &[u8]) -> Result<Kept, OpenError> {
@@ -295,7 +318,7 @@ pub(super) fn note_peer(site: SiteId, incarnation: u64) -> Vec<u8> {
     encode(&(site, incarnation))
 }
 
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("plain data always has a postcard form")
 }
 
