@@ -12,8 +12,17 @@ pub struct Options {
     pub memory: u64,
     /// Bytes of log written since the last checkpoint after which [`crate::Engine::wants_checkpoint`] says so.
     pub checkpoint_every: u64,
-    /// How many displaced values the conflict log keeps.
-    pub conflicts: usize,
+    /// How much of the conflict log is kept.
+    pub conflicts: Retention,
+}
+
+/// How long displaced values are kept: whichever bound is reached first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Bytes, roughly, in memory and in the store alike.
+    pub bytes: u64,
+    /// Microseconds since the later of the two writes.
+    pub age: u64,
 }
 
 impl Default for Options {
@@ -22,7 +31,7 @@ impl Default for Options {
             log: LogOptions::default(),
             memory: 256 * 1024 * 1024,
             checkpoint_every: 64 * 1024 * 1024,
-            conflicts: 10_000,
+            conflicts: Retention { bytes: 16 * 1024 * 1024, age: 30 * 24 * 3_600 * 1_000_000 },
         }
     }
 }

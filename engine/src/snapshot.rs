@@ -65,6 +65,11 @@ impl Reader {
         self.shared.pins.current_seq()
     }
 
+    /// Forgets displaced values that are too old at `now` (µs since 1970).
+    pub fn expire_conflicts(&self, now: u64) {
+        self.shared.conflicts.lock().expire(now);
+    }
+
     /// The newest displaced values that are visible here, oldest first. The log is local and bounded.
     pub fn conflicts(&self) -> Vec<Conflict> {
         let visible = self.visible();

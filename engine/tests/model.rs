@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use common::*;
-use gemini_engine::{Digest, KeyRange, MemDisk, MemStore, Options, Snapshot};
+use gemini_engine::{Digest, KeyRange, MemDisk, MemStore, Options, Retention, Snapshot};
 use gemini_shadow_ops::value::key;
 use gemini_shadow_ops::{Frontier, IndexId, Key, Op, SchemaChange, TableId, Value};
 
@@ -59,7 +59,7 @@ impl Run {
     fn new(seed: u64) -> Run {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let memory = [4_000, 20_000, 1 << 30][random.below(3) as usize];
-        let options = Options { memory, conflicts: 5, ..options() };
+        let options = Options { memory, conflicts: Retention { bytes: 1_100, age: u64::MAX }, ..options() };
         let store = MemStore::crashing();
         let site = Site::open(options.clone(), MemDisk::new(), Arc::new(store.clone())).expect("open");
         let possible = vec![(Frontier::default(), Model::default())];

@@ -72,6 +72,7 @@
 
 pub mod causal;
 pub mod clock;
+pub mod freshness;
 pub mod quic;
 pub mod replica;
 pub mod routes;

@@ -216,3 +216,33 @@ impl fmt::Display for Frontier {
         write!(f, "; {})", self.red)
     }
 }
+
+/// A text that is not a frontier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a frontier reads like (1:13 2:8; 82): a count of blue transactions per site, and a red index")]
+pub struct NotAFrontier;
+
+/// Reads what [`fmt::Display`] writes.
+impl std::str::FromStr for Frontier {
+    type Err = NotAFrontier;
+
+    fn from_str(text: &str) -> Result<Frontier, NotAFrontier> {
+        let inner = text.trim().strip_prefix('(').and_then(|t| t.strip_suffix(')')).ok_or(NotAFrontier)?;
+        let (blues, red) = inner.split_once(';').ok_or(NotAFrontier)?;
+        let mut frontier = Frontier { blue: Vec::new(), red: number(red)? };
+        for count in blues.split_whitespace() {
+            let (site, n) = count.split_once(':').ok_or(NotAFrontier)?;
+            frontier.set_blue(SiteId(number(site)?), number(n)?);
+        }
+        Ok(frontier)
+    }
+}
+
+/// Digits only: no sign, no blanks inside.
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, NotAFrontier> {
+    let text = text.trim();
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(NotAFrontier);
+    }
+    text.parse().map_err(|_| NotAFrontier)
+}

@@ -111,6 +111,15 @@ pub enum TransactionStatus {
     Unknown,
 }
 
+/// How old a site's state may be, compared with all others'.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// Everything that any site had applied at this moment, by this site's clock, is visible here. µs since 2000-01-01 UTC.
+    pub as_of: i64,
+    /// Whose news are the oldest; none where there is no other site.
+    pub oldest: Option<String>,
+}
+
 /// What SQL needs of the site around it.
 pub trait Host: Send + Sync + 'static {
     /// The newest visible snapshot.
@@ -139,6 +148,8 @@ pub trait Host: Send + Sync + 'static {
     fn transaction_status(&self, id: EntryId) -> TransactionStatus;
     /// What this site has applied.
     fn frontier(&self) -> Frontier;
+    /// How old this site's state may be.
+    fn freshness(&self) -> Freshness;
     /// Rows of a `gemini.*` view (`sites`, `status`, `conflicts`, `transactions`): column names and rows; None if there is no such view.
     fn view(&self, name: &str) -> Option<View>;
 }

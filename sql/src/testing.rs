@@ -17,7 +17,7 @@ use gemini_shadow_ops::{
 };
 use parking_lot::Mutex;
 
-use crate::host::{CommitError, Committed, Host, Submission, TransactionStatus, Wait};
+use crate::host::{CommitError, Committed, Freshness, Host, Submission, TransactionStatus, Wait};
 
 const SITE: SiteId = SiteId(1);
 /// Minting class and number of classes.
@@ -33,6 +33,8 @@ pub struct LocalHost {
     /// Set: time passes as it does outside too.
     began: Option<std::time::Instant>,
     random: AtomicU64,
+    /// How old the news from elsewhere are, µs.
+    age: AtomicI64,
 }
 
 struct Inner {
@@ -92,7 +94,13 @@ impl LocalHost {
             // 2026-01-01.
             now: AtomicI64::new(820_540_800_000_000),
             random: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
+            age: AtomicI64::new(0),
         }
+    }
+
+    /// From now on the news from elsewhere are so old, in microseconds.
+    pub fn set_age(&self, micros: i64) {
+        self.age.store(micros, Ordering::Relaxed);
     }
 
     /// The colour of the last commit since this was asked.
@@ -309,6 +317,11 @@ impl Host for LocalHost {
 
     fn frontier(&self) -> Frontier {
         self.reader.snapshot().frontier().clone()
+    }
+
+    fn freshness(&self) -> Freshness {
+        let age = self.age.load(Ordering::Relaxed);
+        Freshness { as_of: self.now().saturating_sub(age), oldest: Some("elsewhere".to_owned()) }
     }
 
     fn view(&self, name: &str) -> Option<(Vec<(&'static str, DataType)>, Vec<Vec<Value>>)> {

@@ -384,3 +384,67 @@ fn a_transaction_sees_the_indexes_it_makes() {
         ],
     );
 }
+
+#[test]
+fn statements_wait_for_another_sites_frontier_and_fail_with_what_is_lacking() {
+    let mut s = session();
+    script(
+        &mut s,
+        &[
+            ("CREATE TABLE t (a int PRIMARY KEY)", "CREATE TABLE"),
+            ("SHOW gemini.frontier", "(; 1)\nSHOW"),
+            ("SET gemini.wait_for = '(; 1)'", "SET"),
+            ("SELECT count(*) FROM t", "0\nSELECT 1"),
+            ("SET gemini.wait_for = '(2:1; 1)'", "SET"),
+            ("SET gemini.wait_timeout = '20ms'", "SET"),
+            (
+                "SELECT count(*) FROM t",
+                "57P03 this site has applied (; 1), not yet the (2:1; 1) of gemini.wait_for
+                hint: Wait longer (gemini.wait_timeout), ask for less, or read at another site; gemini.sites shows who is connected.",
+            ),
+            ("INSERT INTO t VALUES (1)", "57P03 this site has applied (; 1), not yet the (2:1; 1) of gemini.wait_for
+                hint: Wait longer (gemini.wait_timeout), ask for less, or read at another site; gemini.sites shows who is connected."),
+            ("RESET gemini.wait_for", "RESET"),
+            ("BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN"),
+            ("SELECT count(*) FROM t", "0\nSELECT 1"),
+            ("SET gemini.wait_for = '(2:1; 1)'", "SET"),
+            (
+                "SELECT count(*) FROM t",
+                "25001 the transaction's snapshot covers (; 1), not the (2:1; 1) of gemini.wait_for
+                hint: SET gemini.wait_for before the transaction's first statement.",
+            ),
+            ("ROLLBACK", "ROLLBACK"),
+            ("SELECT count(*) FROM t", "0\nSELECT 1"),
+            (
+                "SET gemini.wait_for = 'yesterday'",
+                "22023 invalid value for parameter \"gemini.wait_for\": \"yesterday\"
+                hint: a frontier reads like (1:13 2:8; 82): a count of blue transactions per site, and a red index.",
+            ),
+            ("SET gemini.wait_for = ''", "SET"),
+        ],
+    );
+}
+
+#[test]
+fn a_bound_on_staleness_holds_or_fails() {
+    let host = LocalHost::new();
+    let mut s = Session::new(Shared::new(host.clone()), "tester", "test", 1);
+    host.set_age(700_000);
+    script(
+        &mut s,
+        &[
+            ("SELECT 1", "1\nSELECT 1"),
+            ("SET gemini.max_staleness = '1s'", "SET"),
+            ("SELECT 1", "1\nSELECT 1"),
+            ("SET gemini.max_staleness = '500ms'", "SET"),
+            ("SET gemini.wait_timeout = '20ms'", "SET"),
+            (
+                "SELECT 1",
+                "57P03 this site's state may be 700 ms old (the oldest news are from elsewhere), more than the 500 ms of gemini.max_staleness
+                hint: Wait longer (gemini.wait_timeout), ask for less, or read at another site; gemini.sites shows who is connected.",
+            ),
+        ],
+    );
+    host.set_age(0);
+    script(&mut s, &[("SELECT 1", "1\nSELECT 1")]);
+}

@@ -4,6 +4,7 @@
 //! [cluster]                 # id, name, authority, minting_classes, sequencer, durability
 //! [timeouts]                # commit, election, heartbeat, …
 //! [memory]                  # versions, store_cache, …
+//! [conflicts]               # keep_for, keep_bytes: how long displaced values can be queried
 //! [site.us-east]            # id, sql, peer, http, data, certificate, key, via
 //! [links]                   # round trips in ms, for the emulated wide area of `gemini demo`
 //! ```
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gemini_engine::Retention;
 use gemini_replication::quic::{self, ClusterId, Identity, PeerConfig};
 use gemini_shadow_ops::SiteId;
 use gemini_sql::host::Durability;
@@ -63,6 +65,8 @@ pub struct Cluster {
     pub timeouts: Timeouts,
     /// What may be held in memory.
     pub memory: Memory,
+    /// How long displaced values are kept.
+    pub conflicts: Retention,
     /// In order of their ids.
     pub sites: Vec<Site>,
     /// Round trips of the emulated wide area.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use gemini_engine::Retention;
 use gemini_replication::quic::ClusterId;
 use gemini_shadow_ops::SiteId;
 use gemini_sql::host::Durability;
@@ -28,6 +29,8 @@ struct RawFile {
     timeouts: RawTimeouts,
     #[serde(default)]
     memory: RawMemory,
+    #[serde(default)]
+    conflicts: RawConflicts,
     site: BTreeMap<Text, Spanned<RawSite>>,
     #[serde(default)]
     links: BTreeMap<Text, BTreeMap<Text, Spanned<f64>>>,
@@ -66,6 +69,13 @@ struct RawMemory {
     peer_outbox: Option<Text>,
     peer_inbox: Option<Text>,
     connections: Option<Spanned<usize>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawConflicts {
+    keep_for: Option<Text>,
+    keep_bytes: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -177,6 +187,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Cluster, Wrong> {
         durability,
         timeouts: check_timeouts(&file.timeouts)?,
         memory: check_memory(&file.memory)?,
+        conflicts: check_conflicts(&file.conflicts)?,
         links: check_links(&file.links, &names)?,
         sites,
     })
@@ -367,6 +378,22 @@ fn check_memory(raw: &RawMemory) -> Result<Memory, Wrong> {
         peer_inbox: size(&raw.peer_inbox, 32 << 20, 1 << 20)?,
         connections,
     })
+}
+
+fn check_conflicts(raw: &RawConflicts) -> Result<Retention, Wrong> {
+    let defaults = gemini_engine::Options::default().conflicts;
+    let age = match &raw.keep_for {
+        None => defaults.age,
+        Some(text) => match units::duration(text.get_ref()) {
+            Ok(age) => u64::try_from(age.as_micros()).unwrap_or(u64::MAX),
+            Err(message) => return wrong(text, message),
+        },
+    };
+    let bytes = match &raw.keep_bytes {
+        None => defaults.bytes,
+        Some(_) => size(&raw.keep_bytes, 0, 64 << 10)? as u64,
+    };
+    Ok(Retention { bytes, age })
 }
 
 fn check_links(

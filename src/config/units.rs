@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
-/// A whole number of `us`, `ms`, `s` or `min`.
+/// A whole number of `us`, `ms`, `s`, `min`, `h` or `d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || format!("`{text}` is not a duration: write a whole number and us, ms, s or min, as in \"300ms\"");
+    let wrong = || {
+        format!(
+            "`{text}` is not a duration: write a whole number and us, ms, s, min, h or d, as in \"300ms\""
+        )
+    };
     let (number, unit) = split(text).ok_or_else(wrong)?;
     let micros: u64 = match unit {
         "us" => 1,
         "ms" => 1_000,
         "s" => 1_000_000,
         "min" => 60_000_000,
+        "h" => 3_600_000_000,
+        "d" => 86_400_000_000,
         _ => return Err(wrong()),
     };
     number.checked_mul(micros).map(Duration::from_micros).ok_or_else(wrong)
@@ -49,7 +54,7 @@ mod tests {
         assert_eq!(duration("5 s"), Ok(Duration::from_secs(5)));
         assert_eq!(size("64MiB"), Ok(64 << 20));
         assert_eq!(size("10"), Ok(10));
-        for bad in ["", "ms", "5", "-5s", "5h", "99999999999999999999s", "18446744073709551615min"] {
+        for bad in ["", "ms", "5", "-5s", "5y", "99999999999999999999s", "18446744073709551615min"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
         for bad in ["", "MB", "5MB", "1.5GiB", "18446744073709551615GiB"] {

@@ -22,6 +22,7 @@ pub(super) fn site_options(cluster: &Cluster, site: &Site, random: u64) -> Optio
     let engine = gemini_engine::Options {
         memory: cluster.memory.versions as u64,
         log: LogOptions { identity, ..defaults.log },
+        conflicts: cluster.conflicts,
         ..defaults
     };
     Options {

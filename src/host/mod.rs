@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use gemini_engine::{Seq, Snapshot};
 use gemini_shadow_ops::{EntryId, Frontier, Schema, Sequence, SequenceId, SiteId};
-use gemini_sql::host::{CommitError, Committed, Host, Submission, TransactionStatus, View, Wait};
+use gemini_sql::host::{CommitError, Committed, Freshness, Host, Submission, TransactionStatus, View, Wait};
 use tokio::sync::watch;
 
 use crate::site::{Input, Minted, Reply, Shared};
@@ -84,6 +84,11 @@ impl SiteHost {
         let known = self.names.iter().find(|(id, _)| *id == site);
         known.map_or_else(|| format!("site {site}"), |(_, name)| name.clone())
     }
+}
+
+/// From microseconds since 1970 to PostgreSQL's.
+fn since_2000(since_1970: u64) -> i64 {
+    i64::try_from(since_1970).unwrap_or(i64::MAX).saturating_sub(POSTGRES_EPOCH)
 }
 
 fn declared(schema: &Schema, sequence: SequenceId) -> Result<&Sequence, CommitError> {
@@ -163,7 +168,7 @@ impl Host for SiteHost {
     }
 
     fn now(&self) -> i64 {
-        i64::try_from(self.mailbox.now()).unwrap_or(i64::MAX).saturating_sub(POSTGRES_EPOCH)
+        since_2000(self.mailbox.now())
     }
 
     fn random(&self) -> u64 {
@@ -189,6 +194,15 @@ impl Host for SiteHost {
 
     fn frontier(&self) -> Frontier {
         self.snapshot().frontier().clone()
+    }
+
+    fn freshness(&self) -> Freshness {
+        match self.shared.oldest_news() {
+            Some((site, as_of)) => {
+                Freshness { as_of: since_2000(as_of), oldest: Some(self.site_label(site)) }
+            }
+            None => Freshness { as_of: self.now(), oldest: None },
+        }
     }
 
     fn view(&self, name: &str) -> Option<View> {

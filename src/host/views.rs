@@ -1,10 +1,16 @@
 //! The `gemini.*` views: what a site knows of itself and of the others, as tables.
 
-use gemini_shadow_ops::{ColumnId, DataType, Frontier, Key, Row, SiteId, Stamp, Table, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+use gemini_engine::Conflict;
+use gemini_shadow_ops::{
+    ColumnId, DataType, Displaced, Frontier, Key, MergeRule, Row, RowRule, SiteId, Stamp, Table, TableId,
+    Value,
+};
 use gemini_sql::expr::{SessionInfo, text};
 use gemini_sql::host::{Host, TransactionStatus, View};
 
-use super::{POSTGRES_EPOCH, SiteHost};
+use super::SiteHost;
 
 pub(super) fn view(host: &SiteHost, name: &str) -> Option<View> {
     match name {
@@ -13,6 +19,7 @@ pub(super) fn view(host: &SiteHost, name: &str) -> Option<View> {
         "digest" => Some(digest(host)),
         "transactions" => Some(transactions(host)),
         "conflicts" => Some(conflicts(host)),
+        "conflict_summary" => Some(conflict_summary(host)),
         "divergence" => Some(divergence(host)),
         _ => None,
     }
@@ -37,6 +44,7 @@ fn sites(host: &SiteHost) -> View {
         ("reachable", DataType::Bool),
         ("unacknowledged", DataType::Int8),
         ("behind", DataType::Int8),
+        ("fresh_as_of", DataType::Timestamptz),
         ("reason", DataType::Text),
     ];
     let status = host.shared.status();
@@ -53,6 +61,7 @@ fn sites(host: &SiteHost) -> View {
             Value::Bool(here || peer.reachable),
             number(peer.unacknowledged),
             number(peer.behind),
+            if peer.as_of == 0 { Value::Null } else { micros(peer.as_of) },
             words(peer.reason),
         ]
     };
@@ -163,6 +172,7 @@ fn conflicts(host: &SiteHost) -> View {
         ("kept", DataType::Text),
         ("kept_site", DataType::Text),
         ("kept_at", DataType::Timestamptz),
+        ("rule", DataType::Text),
         ("by", DataType::Text),
     ];
     let snapshot = host.snapshot();
@@ -179,10 +189,76 @@ fn conflicts(host: &SiteHost) -> View {
             shown(&displaced.kept, ty(table.map(|t| &**t), displaced.column)),
             displaced.kept_stamp.map_or(Value::Null, |stamp| words(host.site_label(stamp.site))),
             displaced.kept_stamp.map_or(Value::Null, time),
+            table.map_or(Value::Null, |table| words(rule(table, displaced))),
             words(conflict.by.to_string()),
         ]
     });
     (columns, rows.collect())
+}
+
+/// By which rule the kept value was kept, as the table is declared now.
+fn rule(table: &Table, displaced: &Displaced) -> &'static str {
+    let column = table.columns.iter().find(|column| Some(column.id) == displaced.column);
+    match (column, displaced.kept_stamp, table.rows) {
+        (Some(column), Some(_), _) => match column.merge {
+            MergeRule::Strict => "the red order",
+            MergeRule::Lww => "lww",
+            MergeRule::Delta => "delta",
+            MergeRule::Max => "max",
+            MergeRule::Min => "min",
+        },
+        (_, _, RowRule::RemoveWins) => "remove wins",
+        (_, _, RowRule::AddWins) => "add wins",
+        (_, _, RowRule::Strict | RowRule::AppendOnly) => "the row was deleted",
+    }
+}
+
+/// How often values of which column and site were displaced by which site, among those that `gemini.conflicts` still has.
+fn conflict_summary(host: &SiteHost) -> View {
+    let columns = vec![
+        ("table", DataType::Text),
+        ("column", DataType::Text),
+        ("lost_site", DataType::Text),
+        ("kept_site", DataType::Text),
+        ("values", DataType::Int8),
+        ("rows", DataType::Int8),
+        ("first", DataType::Timestamptz),
+        ("last", DataType::Timestamptz),
+    ];
+    #[derive(Default)]
+    struct Group {
+        values: u64,
+        keys: BTreeSet<Key>,
+        first: Option<u64>,
+        last: u64,
+    }
+    let mut groups: BTreeMap<_, Group> = BTreeMap::new();
+    for Conflict { displaced, .. } in host.shared.reader.conflicts() {
+        let (lost, kept) = (displaced.lost_stamp, displaced.kept_stamp);
+        let at = lost.hlc.micros.max(kept.map_or(0, |stamp| stamp.hlc.micros));
+        let by = (displaced.table, displaced.column, lost.site, kept.map(|stamp| stamp.site));
+        let group = groups.entry(by).or_default();
+        group.values += 1;
+        group.keys.insert(displaced.key);
+        group.first = Some(group.first.map_or(at, |first| first.min(at)));
+        group.last = group.last.max(at);
+    }
+    let snapshot = host.snapshot();
+    let row =
+        |((table, of, lost, kept), group): ((TableId, Option<ColumnId>, SiteId, Option<SiteId>), Group)| {
+            let known = snapshot.schema().tables.get(&table).map(|table| &**table);
+            vec![
+                words(known.map_or_else(|| table.to_string(), |known| known.name.clone())),
+                column(known, of),
+                words(host.site_label(lost)),
+                kept.map_or(Value::Null, |site| words(host.site_label(site))),
+                number(group.values),
+                number(group.keys.len() as u64),
+                group.first.map_or(Value::Null, micros),
+                micros(group.last),
+            ]
+        };
+    (columns, groups.into_iter().map(row).collect())
 }
 
 /// Rows that this site and another do not hold alike.
@@ -227,7 +303,7 @@ fn time(stamp: Stamp) -> Value {
 
 /// From microseconds since 1970-01-01 UTC.
 fn micros(since: u64) -> Value {
-    Value::Timestamptz(i64::try_from(since).unwrap_or(i64::MAX).saturating_sub(POSTGRES_EPOCH))
+    Value::Timestamptz(super::since_2000(since))
 }
 
 fn column(table: Option<&Table>, column: Option<ColumnId>) -> Value {

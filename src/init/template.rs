@@ -7,7 +7,7 @@ use gemini_replication::quic::ClusterId;
 use super::Plan;
 
 const SETTINGS: &str = r#"
-# [timeouts] and [memory] may be left out; these are the defaults.
+# [timeouts], [memory] and [conflicts] may be left out; these are the defaults.
 [timeouts]
 commit = "5s"            # a red transaction without an outcome for so long is refused, or reported unknown
 election = "1s"          # a sequencer leader not heard of for so long is replaced (by a distant site a little later)
@@ -22,6 +22,10 @@ store_cache = "64MiB"    # the store's cache of folded rows
 peer_outbox = "64MiB"    # what waits to be sent to one peer; over it the link is dropped and resumed
 peer_inbox = "32MiB"     # what one peer has sent and is not handled yet; then it is held back
 connections = 200        # SQL connections at a time
+
+[conflicts]
+keep_for = "30d"         # values displaced by concurrent writes can be queried for so long (gemini.conflicts),
+keep_bytes = "16MiB"     # as far as they fit into so much
 "#;
 
 /// The file for a plan and a drawn id.

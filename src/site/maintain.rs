@@ -10,6 +10,9 @@ use super::{Output, PeerStatus, Site};
 /// How often the published status is renewed, µs.
 const STATUS_EVERY: u64 = 100_000;
 
+/// How often old displaced values are let go of, µs.
+const EXPIRE_EVERY: u64 = 10_000_000;
+
 /// How often a full disk is looked at again, µs.
 const RETRY_FULL_EVERY: u64 = 1_000_000;
 
@@ -18,11 +21,12 @@ const RETRY_FULL_EVERY: u64 = 1_000_000;
 pub(super) struct Upkeep {
     status: u64,
     full: u64,
+    expired: u64,
 }
 
 impl Upkeep {
     pub fn new(now: u64) -> Upkeep {
-        Upkeep { status: 0, full: now }
+        Upkeep { status: 0, full: now, expired: 0 }
     }
 }
 
@@ -38,6 +42,10 @@ impl Site {
         if self.engine.full() && self.now >= self.upkeep.full + RETRY_FULL_EVERY {
             self.upkeep.full = self.now;
             self.engine.retry_full();
+        }
+        if self.now >= self.upkeep.expired + EXPIRE_EVERY {
+            self.upkeep.expired = self.now;
+            self.shared.reader.expire_conflicts(self.now);
         }
         self.compare(out);
         self.checkpoint(false);
@@ -125,6 +133,7 @@ impl Site {
                         reachable: peer.via.is_some(),
                         unacknowledged: own.saturating_sub(peer.durable.blue(me)),
                         behind: behind(&frontier, &peer.applied),
+                        as_of: peer.as_of,
                         reason: reasons.get(&peer.site).cloned().unwrap_or_default(),
                     };
                     (peer.site, shown)

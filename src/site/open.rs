@@ -237,6 +237,7 @@ impl Site {
         site.append(Record::Start { count: start });
         site.with_replica(out, |replica, now, shelf, outputs| replica.start(now, shelf, outputs));
         site.flush(out);
+        site.publish_status();
         Ok(site)
     }
 

@@ -61,6 +61,8 @@ pub struct PeerStatus {
     pub unacknowledged: u64,
     /// Transactions applied here that it has not said it has applied.
     pub behind: u64,
+    /// All that it had applied at this moment of this site's clock (µs since 1970) is applied here; 0: not known of any.
+    pub as_of: u64,
     /// Why there is no link.
     pub reason: String,
 }
@@ -119,6 +121,13 @@ impl Shared {
     /// A copy of the status.
     pub fn status(&self) -> Status {
         self.status.read().clone()
+    }
+
+    /// The peer whose news are the oldest, and the moment of this site's clock (µs since 1970) that they are of; None where
+    /// there is no other site.
+    pub fn oldest_news(&self) -> Option<(SiteId, u64)> {
+        let status = self.status.read();
+        status.peers.iter().map(|(site, peer)| (*site, peer.as_of)).min_by_key(|(_, as_of)| *as_of)
     }
 
     /// Whom this site follows in the red order, and in which term.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gemini_engine::log::LogOptions;
-use gemini_engine::{Engine, Error, MemDisk, MemStore, Options, Snapshot, Store};
+use gemini_engine::{Engine, Error, MemDisk, MemStore, Options, Retention, Snapshot, Store};
 use gemini_shadow_ops::value::key;
 use gemini_shadow_ops::{
     Column, ColumnId, DataType, Dot, Entry, EntryId, Footprint, Hlc, Index, IndexColumn, IndexId, Key,
@@ -105,7 +105,7 @@ pub fn options() -> Options {
         log: LogOptions { segment_bytes: 64 * 1024, create: true, identity: 7, spares: 1 },
         memory: 64 * 1024 * 1024,
         checkpoint_every: 1 << 20,
-        conflicts: 100,
+        conflicts: Retention { bytes: 1 << 20, age: u64::MAX },
     }
 }
 

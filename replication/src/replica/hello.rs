@@ -81,6 +81,7 @@ impl Replica {
             out.push(Output::Learned { site: from, incarnation: hello.incarnation });
         }
         self.greeted.insert(from);
+        self.freshness.greet(from);
         self.saluted.remove(&from);
         self.routes.connected(now, from);
         if !hello.heard {

@@ -61,6 +61,7 @@ pub use types::{
 
 use crate::causal::{self, Causal};
 use crate::clock::Clock;
+use crate::freshness::Freshness;
 use crate::routes::{Passed, Routes};
 use crate::sequencer::{self, Event, Sequencer};
 use crate::wire::{Heartbeat, PeerMessage, Propose, Relay};
@@ -78,6 +79,7 @@ pub struct Replica {
     options: Options,
     clock: Clock,
     routes: Routes,
+    freshness: Freshness,
     causal: Causal,
     sequencer: Sequencer,
     incarnations: BTreeMap<SiteId, u64>,
@@ -124,6 +126,7 @@ impl Replica {
             options,
             clock,
             routes,
+            freshness: Freshness::default(),
             causal,
             sequencer,
             incarnations,
@@ -219,6 +222,7 @@ impl Replica {
             self.cut(now, from, error.to_string(), shelf, out);
             return;
         }
+        self.freshness.heard(now, from, beat.sent, beat.echo, &beat.acks.applied);
         self.routes.reach(from, &beat.reach);
         self.reroute(now, shelf, out);
         self.take(now, from, PeerMessage::Acks(beat.acks), shelf, out);
@@ -295,6 +299,7 @@ impl Replica {
     /// Time has passed. At least every 20 ms.
     pub fn tick(&mut self, now: u64, shelf: &dyn Shelf, out: &mut Vec<Output>) {
         self.reroute(now, shelf, out);
+        self.freshness.applied(&self.causal.acks().applied);
         let (mut raw, mut events) = (Vec::new(), Vec::new());
         if now.saturating_sub(self.beaten) >= self.options.timing.heartbeat {
             self.beaten = now;
@@ -315,6 +320,8 @@ impl Replica {
                 reach: self.routes.advertise(peer),
                 schema_version: self.schema_version,
                 leader: self.sequencer.leader(),
+                sent: now,
+                echo: self.freshness.echo(peer),
             });
             out.push(Output::Send { to: peer, message });
         }
@@ -509,6 +516,7 @@ impl Replica {
                 silence: self.routes.silence_of(now, site),
                 durable: acks.durable,
                 applied: acks.applied,
+                as_of: self.freshness.as_of(site),
             }
         });
         Status {

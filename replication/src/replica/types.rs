@@ -244,4 +244,6 @@ pub struct PeerStatus {
     pub durable: Frontier,
     /// What it says it has applied.
     pub applied: Frontier,
+    /// All that it had applied at this moment of our clock (µs since 1970) is applied here; 0: not known of any.
+    pub as_of: u64,
 }

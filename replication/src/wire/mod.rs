@@ -34,7 +34,7 @@ pub(crate) use display::Short;
 pub use frame::{Blob, HEADER, Header, MAX_FRAME, MAX_TRANSACTION, WireError};
 
 /// The version of everything in this module. Peers of another version are refused at the first frame.
-pub const PROTOCOL: u16 = 4;
+pub const PROTOCOL: u16 = 5;
 
 /// How often a message may change hands before it is dropped; also the longest route.
 pub const MAX_HOPS: u8 = 4;
@@ -394,6 +394,10 @@ pub struct Heartbeat {
     pub schema_version: u64,
     /// The leader it follows, with the term.
     pub leader: Option<(SiteId, u64)>,
+    /// The sender's time, for the receiver to echo. Nothing is concluded from it.
+    pub sent: u64,
+    /// The receiver's `sent` of the last heartbeat that came from there; 0: none.
+    pub echo: u64,
 }
 
 /// What identifies a transaction's bytes, to notice that two sites have different ones under the same dot.

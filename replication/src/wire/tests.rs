@@ -68,6 +68,8 @@ fn samples() -> Vec<(&'static str, PeerMessage)> {
         reach: vec![(SiteId(2), 1)],
         schema_version: 4,
         leader: Some((SiteId(0), 3)),
+        sent: 1_000_007,
+        echo: 999_000,
     };
     let relay = Relay {
         from: SiteId(0),
@@ -204,6 +206,22 @@ fn frames_of_release_1_are_read() {
         kinds.insert(message.kind());
     }
     assert!(kinds.len() >= 13, "every kind of release 1: {kinds:?}");
+}
+
+/// `cargo test -p gemini-replication make_the_frames -- --ignored`, when a format changes before a release.
+#[test]
+#[ignore = "writes a file of this release"]
+fn make_the_frames_of_this_release() {
+    let mut text = "# Frames that sites of release 1 send: what a message shows, and its bytes. Never changed once it is released.\n\
+                    # A later release adds a file of its own, once its protocol is fixed.\n"
+        .to_owned();
+    for (_, message) in samples() {
+        let frame = message.encode().expect("fits");
+        let hex: String = frame.iter().map(|b| format!("{b:02x}")).collect();
+        text += &format!("{message} = {hex}\n");
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/release-1.txt");
+    std::fs::write(path, text).expect("written");
 }
 
 #[test]

@@ -29,6 +29,7 @@ impl Session {
         text: &Arc<str>,
         client: &mut C,
     ) -> Result<String> {
+        self.wait_until_fresh().await?;
         let host = self.shared.host.clone();
         self.active()?.transaction.begin_statement(&*host);
         let count = match copy.direction {

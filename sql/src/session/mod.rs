@@ -27,6 +27,7 @@ mod commit;
 mod copy;
 mod environment;
 mod extended;
+mod fresh;
 mod run;
 mod sequence;
 pub mod settings;

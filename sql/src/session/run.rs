@@ -191,6 +191,7 @@ impl Session {
         limit: usize,
         client: &mut C,
     ) -> Result<Outcome, Failure> {
+        self.wait_until_fresh().await?;
         let mark = client.mark();
         let mut opened = 0;
         loop {

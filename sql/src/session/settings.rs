@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gemini_shadow_ops::Frontier;
+
 use crate::error::{Result, SqlError};
 use crate::expr::TimeZone;
 use crate::host::Durability;
@@ -30,6 +32,8 @@ enum Kind {
     /// Bytes with a unit: asks for nothing that could be missed.
     Size,
     Zone,
+    /// Empty, or as a site's `gemini.frontier` shows it.
+    Frontier,
     DateStyle,
     ReadOnly,
 }
@@ -103,7 +107,25 @@ static SETTINGS: &[Setting] = &[
         Kind::ReadOnly,
         "Colour of this session's newest committed transaction that wrote.",
     ),
+    setting(
+        "gemini.max_staleness",
+        "0",
+        Kind::Milliseconds,
+        "Statements wait until this site has all that the others had applied so long ago; 0: no matter.",
+    ),
     setting("gemini.site", "", Kind::ReadOnly, "This site's name."),
+    setting(
+        "gemini.wait_for",
+        "",
+        Kind::Frontier,
+        "Statements wait until this site has applied so much: gemini.frontier as another site showed it.",
+    ),
+    setting(
+        "gemini.wait_timeout",
+        "5000",
+        Kind::Milliseconds,
+        "How long gemini.wait_for and gemini.max_staleness wait before the statement fails.",
+    ),
     setting(
         "idle_in_transaction_session_timeout",
         "0",
@@ -224,6 +246,12 @@ pub struct Typed {
     pub read_only: bool,
     /// Microseconds.
     pub statement_timeout: Option<u64>,
+    /// What a statement's snapshot must cover.
+    pub wait_for: Option<Frontier>,
+    /// Microseconds.
+    pub max_staleness: Option<u64>,
+    /// Microseconds; none: only statement_timeout ends the wait.
+    pub wait_timeout: Option<u64>,
     pub idle_in_transaction_timeout: Option<u64>,
     pub idle_timeout: Option<u64>,
     pub extra_float_digits: i32,
@@ -250,6 +278,9 @@ impl Settings {
                 isolation: Isolation::ReadCommitted,
                 read_only: false,
                 statement_timeout: None,
+                wait_for: None,
+                max_staleness: None,
+                wait_timeout: None,
                 idle_in_transaction_timeout: None,
                 idle_timeout: None,
                 extra_float_digits: 1,
@@ -387,6 +418,9 @@ impl Settings {
             isolation: isolation(&get("default_transaction_isolation")),
             read_only: get("default_transaction_read_only") == "on",
             statement_timeout: milliseconds("statement_timeout"),
+            wait_for: get("gemini.wait_for").parse().ok(),
+            max_staleness: milliseconds("gemini.max_staleness"),
+            wait_timeout: milliseconds("gemini.wait_timeout"),
             idle_in_transaction_timeout: milliseconds("idle_in_transaction_session_timeout"),
             idle_timeout: milliseconds("idle_session_timeout"),
             extra_float_digits: get("extra_float_digits").parse().unwrap_or(1),
@@ -475,6 +509,11 @@ fn normalize(setting: &Setting, value: &str) -> Result<String> {
             let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
             if digits.parse::<u64>().is_ok() { Ok(value.to_string()) } else { Err(invalid(setting, value)) }
         }
+        Kind::Frontier if value.is_empty() => Ok(String::new()),
+        Kind::Frontier => match value.parse::<Frontier>() {
+            Ok(frontier) => Ok(frontier.to_string()),
+            Err(error) => Err(invalid(setting, value).hint(format!("{error}."))),
+        },
         Kind::Zone => TimeZone::setting(value).map(|z| z.name).ok_or_else(|| invalid(setting, value)),
         Kind::DateStyle => {
             let known = |word: &str| matches!(word.trim(), "iso" | "mdy" | "us" | "default" | "");

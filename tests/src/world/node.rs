@@ -169,7 +169,7 @@ impl Node {
                 log: LogOptions { segment_bytes, ..LogOptions::default() },
                 memory,
                 checkpoint_every,
-                conflicts: 1_000,
+                conflicts: gemini_engine::Retention { bytes: 1 << 20, age: u64::MAX },
             },
         }
     }

@@ -11,6 +11,7 @@ mod divergence;
 mod faults;
 mod full;
 mod histories;
+mod moving;
 mod release;
 mod shop;
 
