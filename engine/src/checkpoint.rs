@@ -140,6 +140,21 @@ impl Engine {
         self.dots.oldest_beyond(frontier)
     }
 
+    /// The position after the last record, durable or not.
+    pub fn log_end(&self) -> Lsn {
+        self.log.end()
+    }
+
+    /// Whether a peer that has no more than `frontier` can still be given from the log here what it lacks next.
+    pub fn serves(&self, frontier: &Frontier) -> bool {
+        self.dots.serves(frontier, &self.applied)
+    }
+
+    /// The red entries up to this index are applied here and no longer in the log.
+    pub fn red_gone(&self) -> u64 {
+        self.dots.red_gone(self.applied.red)
+    }
+
     /// Folds what is due, up to about `budget` rows: for those who have one thread only.
     pub fn fold(&mut self, budget: usize) -> Result<Folded, Error> {
         self.shared.fold(budget)

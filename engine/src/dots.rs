@@ -99,6 +99,19 @@ impl Dots {
         blue.chain([self.red.oldest_from(frontier.red + 1)]).flatten().min()
     }
 
+    /// Whether the next transaction of each origin, and the next red entry, that `frontier` lacks and `applied` has is kept.
+    pub(crate) fn serves(&self, frontier: &Frontier, applied: &Frontier) -> bool {
+        let lacks = |site: SiteId, n: u64| frontier.blue(site) < n;
+        let next = |site: SiteId| Dot { site, n: frontier.blue(site) + 1 };
+        applied.blues().all(|(site, n)| !lacks(site, n) || self.blue(next(site)).is_some())
+            && (frontier.red >= applied.red || self.red(frontier.red + 1).is_some())
+    }
+
+    /// The red entries up to here are no longer kept, of those up to `applied`.
+    pub(crate) fn red_gone(&self, applied: u64) -> u64 {
+        if self.red.positions.is_empty() { applied } else { self.red.first.saturating_sub(1).min(applied) }
+    }
+
     /// The oldest record that an admission to come will need.
     pub(crate) fn oldest_waiting(&self) -> Option<Lsn> {
         self.waiting.values().min().copied()

@@ -88,7 +88,7 @@ pub use engine::Engine;
 pub use error::{Error, Remedy};
 pub use fold::{FoldHandle, Folded};
 pub use log::{Batch, LogReader, Record};
-pub use options::{Options, Retention};
+pub use options::{Options, ReplayWatch, Replayed, Retention};
 pub use range::KeyRange;
 pub use recover::Replay;
 pub use snapshot::{Reader, Snapshot};

@@ -28,7 +28,10 @@ use crate::log::{Log, Opened, Record};
 use crate::snapshot::Shared;
 use crate::store::{Changes, Space, Span, Store};
 use crate::versions::{Epoch, Pins};
-use crate::{Error, Lsn, Options, Seq};
+use crate::{Error, Lsn, Options, Replayed, Seq};
+
+/// Records between two words about how far a start is.
+const TELL_EVERY: usize = 256;
 
 /// A retained record, as it is met at a start.
 #[derive(Debug)]
@@ -116,8 +119,13 @@ impl Engine {
         visit: &mut dyn FnMut(Replay<'_>),
     ) -> Result<(), Error> {
         let state = self.recovered.clone();
-        for entry in self.reader.iter(first) {
+        let mut replayed = Replayed { first, replay_from, at: first, end: self.log.end() };
+        for (number, entry) in self.reader.iter(first).enumerate() {
             let entry = entry?;
+            replayed.at = entry.lsn;
+            if number % TELL_EVERY == 0 {
+                self.options.watch.tell(replayed);
+            }
             let applied_before = entry.lsn < replay_from;
             let begins = entry.lsn == first;
             let state = state.as_deref();
@@ -132,6 +140,8 @@ impl Engine {
                 self.shared.fold_all()?;
             }
         }
+        replayed.at = replayed.end;
+        self.options.watch.tell(replayed);
         Ok(())
     }
 

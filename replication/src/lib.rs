@@ -28,6 +28,7 @@
 //! | [`sequencer`] | the red order: raft behind a checked border, no-wedge parking, proposals with ids and VOIDs |
 //! | [`routes`] | relaying through a third site when a direct link is down |
 //! | [`clock`] | the hybrid logical clock that stamps writes |
+//! | [`bootstrap`] | filling a site with a copy of another one's tables |
 //! | [`wire`] | every message and its frame |
 //! | [`quic`] | frames over QUIC: the only part with sockets |
 //!
@@ -65,11 +66,12 @@
 //!
 //! # What it does not do
 //!
-//! It decides no verdict and applies nothing. Members are fixed: joining, fencing and removal, rights, barriers and snapshots for
-//! bootstrap are not here yet; a site without its disk cannot come back under its name (it is refused at its Hello). It does
+//! It decides no verdict and applies nothing. Members are fixed: joining, fencing and removal, rights and barriers
+//! are not here yet; a site without its disk cannot come back under its name (it is refused at its Hello). It does
 //! not encrypt or authenticate: the link has proved who speaks. It defends against broken, stale and reordered messages
 //! without a panic, not against a member that lies with care.
 
+pub mod bootstrap;
 pub mod causal;
 pub mod clock;
 pub mod freshness;

@@ -5,6 +5,7 @@
 //! [timeouts]                # commit, election, heartbeat, …
 //! [memory]                  # versions, store_cache, …
 //! [conflicts]               # keep_for, keep_bytes: how long displaced values can be queried
+//! [log]                     # checkpoint, keep
 //! [site.us-east]            # id, sql, peer, http, data, certificate, key, via
 //! [links]                   # round trips in ms, for the emulated wide area of `gemini demo`
 //! ```
@@ -67,6 +68,8 @@ pub struct Cluster {
     pub memory: Memory,
     /// How long displaced values are kept.
     pub conflicts: Retention,
+    /// How much log is kept on disk.
+    pub log: Log,
     /// In order of their ids.
     pub sites: Vec<Site>,
     /// Round trips of the emulated wide area.
@@ -103,6 +106,15 @@ pub struct Memory {
     pub peer_inbox: usize,
     /// SQL connections at a time.
     pub connections: usize,
+}
+
+/// How much log is kept on disk, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Between checkpoints: about what a restart replays.
+    pub checkpoint: usize,
+    /// For peers that lack it; a peer that lacks more is filled with a copy of the tables.
+    pub keep: usize,
 }
 
 /// One site.

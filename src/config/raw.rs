@@ -12,7 +12,7 @@ use gemini_sql::host::Durability;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Cluster, Link, Memory, Site, Timeouts, units};
+use super::{Cluster, Link, Log, Memory, Site, Timeouts, units};
 
 /// The format of sites.toml that this program reads.
 const FORMAT: u32 = 1;
@@ -31,6 +31,8 @@ struct RawFile {
     memory: RawMemory,
     #[serde(default)]
     conflicts: RawConflicts,
+    #[serde(default)]
+    log: RawLog,
     site: BTreeMap<Text, Spanned<RawSite>>,
     #[serde(default)]
     links: BTreeMap<Text, BTreeMap<Text, Spanned<f64>>>,
@@ -76,6 +78,13 @@ struct RawMemory {
 struct RawConflicts {
     keep_for: Option<Text>,
     keep_bytes: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawLog {
+    checkpoint: Option<Text>,
+    keep: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -188,6 +197,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Cluster, Wrong> {
         timeouts: check_timeouts(&file.timeouts)?,
         memory: check_memory(&file.memory)?,
         conflicts: check_conflicts(&file.conflicts)?,
+        log: check_log(&file.log)?,
         links: check_links(&file.links, &names)?,
         sites,
     })
@@ -394,6 +404,19 @@ fn check_conflicts(raw: &RawConflicts) -> Result<Retention, Wrong> {
         Some(_) => size(&raw.keep_bytes, 0, 64 << 10)? as u64,
     };
     Ok(Retention { bytes, age })
+}
+
+fn check_log(raw: &RawLog) -> Result<Log, Wrong> {
+    let log = Log {
+        checkpoint: size(&raw.checkpoint, 64 << 20, 1 << 20)?,
+        keep: size(&raw.keep, 2 << 30, 1 << 20)?,
+    };
+    match &raw.keep {
+        Some(keep) if log.keep < log.checkpoint => {
+            wrong(keep, "keep is less than checkpoint: what a restart replays is kept in any case")
+        }
+        _ => Ok(log),
+    }
 }
 
 fn check_links(

@@ -20,6 +20,7 @@
 
 mod mailbox;
 mod options;
+mod progress;
 pub mod queue;
 mod report;
 mod run;

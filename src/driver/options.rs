@@ -21,8 +21,10 @@ pub(super) fn site_options(cluster: &Cluster, site: &Site, random: u64) -> Optio
     let identity = u64::from_be_bytes(first_half(&cluster.id.0)) ^ u64::from(site.id.0);
     let engine = gemini_engine::Options {
         memory: cluster.memory.versions as u64,
-        log: LogOptions { identity, ..defaults.log },
         conflicts: cluster.conflicts,
+        log: LogOptions { identity, segment_bytes: segment(cluster.log.checkpoint as u64), ..defaults.log },
+        checkpoint_every: cluster.log.checkpoint as u64,
+        watch: super::progress::watch(),
         ..defaults
     };
     Options {
@@ -43,8 +45,14 @@ pub(super) fn site_options(cluster: &Cluster, site: &Site, random: u64) -> Optio
             ..Timing::default()
         },
         random,
+        log_keep: cluster.log.keep as u64,
         engine,
     }
+}
+
+/// A segment's length: a checkpoint should let go of some.
+fn segment(checkpoint: u64) -> u64 {
+    (checkpoint / 2).clamp(512 << 10, LogOptions::default().segment_bytes)
 }
 
 fn first_half(id: &[u8; 16]) -> [u8; 8] {

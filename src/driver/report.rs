@@ -65,6 +65,7 @@ impl Report {
             "round_trip_ms": link.round_trip.map(|time| (time.as_secs_f64() * 10_000.0).round() / 10.0),
             "unacknowledged": seen.unacknowledged,
             "behind": seen.behind,
+            "cut_off": seen.cut_off,
             "queued_bytes": link.queued_bytes,
             "links_made": link.links,
             "reason": if link.link.is_some() { None } else { link.last_error.clone() },
@@ -190,7 +191,7 @@ impl StatusSource for Report {
             let seen = status.peers.get(&link.site).cloned().unwrap_or_default();
             let micros =
                 link.round_trip.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-            let each: [(&str, &str, &str, u64); 8] = [
+            let each: [(&str, &str, &str, u64); 9] = [
                 ("gemini_peer_up", "gauge", "Whether the direct link is up", u64::from(link.link.is_some())),
                 (
                     "gemini_peer_reachable",
@@ -203,6 +204,12 @@ impl StatusSource for Report {
                     "gauge",
                     "Transactions applied here that it has not confirmed",
                     seen.behind,
+                ),
+                (
+                    "gemini_peer_cut_off",
+                    "gauge",
+                    "Whether it lacks what this site no longer has in its log",
+                    u64::from(seen.cut_off),
                 ),
                 ("gemini_peer_round_trip_microseconds", "gauge", "Smoothed round trip", micros),
                 ("gemini_peer_queued_bytes", "gauge", "What waits to be sent", link.queued_bytes as u64),

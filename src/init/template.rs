@@ -7,7 +7,7 @@ use gemini_replication::quic::ClusterId;
 use super::Plan;
 
 const SETTINGS: &str = r#"
-# [timeouts], [memory] and [conflicts] may be left out; these are the defaults.
+# [timeouts], [memory], [conflicts] and [log] may be left out; these are the defaults.
 [timeouts]
 commit = "5s"            # a red transaction without an outcome for so long is refused, or reported unknown
 election = "1s"          # a sequencer leader not heard of for so long is replaced (by a distant site a little later)
@@ -26,6 +26,10 @@ connections = 200        # SQL connections at a time
 [conflicts]
 keep_for = "30d"         # values displaced by concurrent writes can be queried for so long (gemini.conflicts),
 keep_bytes = "16MiB"     # as far as they fit into so much
+
+[log]
+checkpoint = "64MiB"     # log between two checkpoints: about what a restart replays
+keep = "2GiB"            # log kept for a site that is away; one that lacks more is filled with a copy of the tables
 "#;
 
 /// The file for a plan and a drawn id.

@@ -1,9 +1,8 @@
 //! What is done as time passes: the replica's timers, deadlines, the published status, checkpoints and the log's upkeep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gemini_engine::Record;
-use gemini_shadow_ops::fault::{Fault, planted};
 
 use super::{Output, PeerStatus, Site};
 
@@ -93,24 +92,19 @@ impl Site {
     }
 
     /// Asks for a checkpoint when enough was logged (or at once), and lets go of the log that a finished one has made
-    /// needless, as far as no peer may still ask for it.
+    /// needless, as far as [`super::retain`] has it.
     pub(super) fn checkpoint(&mut self, at_once: bool) {
         if at_once || self.engine.wants_checkpoint() {
             let kept = self.kept();
             if self.engine.checkpoint(kept) {
                 // One record that stands for the sequencer's earlier ones, behind the position from which the log is replayed.
-                let compacted = self.replica.compact();
+                let compacted = self.replica.compact(self.engine.red_gone());
                 self.append(Record::Sequencer(compacted));
             }
         }
         let finished = self.engine.checkpointed();
         if let Some(Some(replay_from)) = self.must(finished) {
-            let below = match self.engine.oldest_beyond(&self.replica.everywhere()) {
-                Some(needed) if !planted(Fault::CutBeyondPeers) => replay_from.min(needed),
-                _ => replay_from,
-            };
-            let cut = self.engine.cut(below);
-            tracing::info!(replay_from = replay_from.0, cut = cut.0, "checkpoint");
+            self.cut(replay_from);
         }
     }
 
@@ -121,6 +115,7 @@ impl Site {
         let frontier = self.engine.applied().clone();
         let (counts, schema_version) = (self.counts, self.engine.schema().version);
         let me = self.options.id;
+        let cut_off: BTreeSet<_> = self.cut_off().collect();
         self.shared.update(|status| {
             let reasons: BTreeMap<_, _> =
                 status.peers.iter().map(|(site, peer)| (*site, peer.reason.clone())).collect();
@@ -134,6 +129,7 @@ impl Site {
                         unacknowledged: own.saturating_sub(peer.durable.blue(me)),
                         behind: behind(&frontier, &peer.applied),
                         as_of: peer.as_of,
+                        cut_off: cut_off.contains(&peer.site),
                         reason: reasons.get(&peer.site).cloned().unwrap_or_default(),
                     };
                     (peer.site, shown)

@@ -47,6 +47,7 @@ mod mint;
 mod open;
 mod peers;
 mod red;
+mod retain;
 mod shared;
 mod steady;
 
@@ -88,6 +89,8 @@ pub struct Options {
     pub clock_offset: u64,
     /// The replication protocol's times.
     pub timing: Timing,
+    /// Bytes of log kept for peers that lack it.
+    pub log_keep: u64,
     /// Random bits for a new data directory's incarnation.
     pub random: u64,
     /// The engine's own.

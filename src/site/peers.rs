@@ -106,7 +106,7 @@ impl Site {
                     tracing::error!(to = self.name(to), %error, "a message is too large to be sent")
                 }
             },
-            replica::Output::Compare { from, message } => self.patrol.receive(self.now, from, message),
+            replica::Output::Heard { from, message } => self.patrol.receive(self.now, from, message),
             replica::Output::Replicated { n } => self.replicated(n, out),
             replica::Output::Failed { id, failure } => self.failed(id, failure, out),
             replica::Output::Leader { leader, term } => {

@@ -63,6 +63,8 @@ pub struct PeerStatus {
     pub behind: u64,
     /// All that it had applied at this moment of this site's clock (µs since 1970) is applied here; 0: not known of any.
     pub as_of: u64,
+    /// It lacks what this site no longer has in its log: it has to be filled.
+    pub cut_off: bool,
     /// Why there is no link.
     pub reason: String,
 }

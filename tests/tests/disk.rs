@@ -37,6 +37,7 @@ impl Driven {
             commit_timeout: 1_000_000,
             clock_offset: 500_000,
             timing: Timing::default(),
+            log_keep: u64::MAX,
             random: 5,
             engine: gemini_engine::Options {
                 log: LogOptions { segment_bytes: 8192, ..LogOptions::default() },

@@ -106,6 +106,7 @@ pub fn options() -> Options {
         memory: 64 * 1024 * 1024,
         checkpoint_every: 1 << 20,
         conflicts: Retention { bytes: 1 << 20, age: u64::MAX },
+        ..Options::default()
     }
 }
 

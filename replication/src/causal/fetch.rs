@@ -5,7 +5,11 @@
 //! three places: transactions beyond a gap, peers' acknowledgements, and what the sequencer wants. If the stream
 //! brings nothing for a while, one peer that has it is asked, then the next one. One question per origin is under way at a
 //! time; an answer that helps is followed by the next question at once.
+//!
+//! A peer may have let go of what is asked for: its log is bounded. When everybody in reach who has had it says so, this site is
+//! *cut off* from the log ([`Causal::cut_off`]) and must be filled in another way.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gemini_shadow_ops::fault::{Fault, planted};
@@ -32,11 +36,17 @@ pub(super) struct Gap {
     asked: Option<(SiteId, u64)>,
     /// How many have been asked in vain.
     tries: usize,
+    /// Who no longer has the next one in its log.
+    cut: BTreeSet<SiteId>,
+    /// Everybody who has had it.
+    lost: bool,
 }
 
 impl Gap {
     pub(super) fn progress(&mut self, now: u64) {
         self.tries = 0;
+        self.cut.clear();
+        self.lost = false;
         if self.since.is_some() {
             self.since = Some(now);
         }
@@ -126,13 +136,17 @@ impl Causal {
 
     /// Answers a peer's question with what there is, perhaps nothing. Our own transactions are given only once they
     /// are durable.
-    pub fn answer(&self, from: SiteId, fetch: &Fetch, shelf: &dyn Shelf, out: &mut Vec<Output>) {
+    pub fn answer(&self, asker: SiteId, fetch: &Fetch, shelf: &dyn Shelf, out: &mut Vec<Output>) {
         let reply = match *fetch {
             Fetch::Blue { origin, from, upto } => {
                 let have = if origin == self.me { &self.durable.durable } else { &self.logged };
                 let upto = upto.min(have.blue(origin)).min(from.saturating_add(REPLY));
+                let from = from.max(1);
+                if from <= upto && shelf.blue(Dot { site: origin, n: from }).is_none() {
+                    return out.push(cut(asker, fetch));
+                }
                 let (mut transactions, mut bytes) = (Vec::new(), 0);
-                for n in from.max(1)..=upto {
+                for n in from..=upto {
                     let Some(t) = shelf.blue(Dot { site: origin, n }) else { break };
                     bytes += transaction_size(&t);
                     transactions.push(t);
@@ -140,12 +154,16 @@ impl Causal {
                         break;
                     }
                 }
-                FetchReply::Blue(Blue { origin, first: from.max(1), transactions })
+                FetchReply::Blue(Blue { origin, first: from, transactions })
             }
             Fetch::Red { from, upto } => {
+                let from = from.max(1);
                 let upto = upto.min(self.durable.applied.red).min(from.saturating_add(REPLY));
+                if from <= upto && shelf.red(from).is_none() {
+                    return out.push(cut(asker, fetch));
+                }
                 let (mut entries, mut bytes) = (Vec::new(), 0);
-                for r in from.max(1)..=upto {
+                for r in from..=upto {
                     let Some(entry) = shelf.red(r) else { break };
                     bytes += postcard::experimental::serialized_size(&*entry).unwrap_or(REPLY_BYTES);
                     entries.push(entry);
@@ -153,10 +171,17 @@ impl Causal {
                         break;
                     }
                 }
-                FetchReply::Red { first: from.max(1), entries }
+                FetchReply::Red { first: from, entries }
             }
         };
-        out.push(Output::Send { to: from, message: PeerMessage::FetchReply(reply) });
+        out.push(Output::Send { to: asker, message: PeerMessage::FetchReply(reply) });
+    }
+
+    /// What this site lacks and no peer in reach has in its log any more, for people.
+    pub fn cut_off(&self) -> Option<String> {
+        let blue = self.origins.iter().find(|(_, origin)| origin.gap.lost);
+        let blue = blue.map(|(site, _)| format!("transaction {site}.{}", self.logged.blue(*site) + 1));
+        blue.or_else(|| self.red_gap.lost.then(|| format!("red entry {}", self.next_red())))
     }
 
     /// A peer's answer. Returns the red entries that were new, by red index: the sequencer is to know that they are decided.
@@ -187,6 +212,19 @@ impl Causal {
                 }
                 self.red_gap.answered(from, !decided.is_empty());
             }
+            FetchReply::Cut(Fetch::Blue { origin, from: n, .. }) => {
+                let next = self.logged.blue(origin) + 1;
+                if let Some(state) = self.origins.get_mut(&origin).filter(|_| n == next) {
+                    state.gap.cut.insert(from);
+                    state.gap.answered(from, false);
+                }
+            }
+            FetchReply::Cut(Fetch::Red { from: r, .. }) => {
+                if r == self.next_red() {
+                    self.red_gap.cut.insert(from);
+                    self.red_gap.answered(from, false);
+                }
+            }
         }
         self.fetch(now, out);
         Ok(decided)
@@ -207,6 +245,10 @@ impl Gap {
     }
 }
 
+fn cut(asker: SiteId, fetch: &Fetch) -> Output {
+    Output::Send { to: asker, message: PeerMessage::FetchReply(FetchReply::Cut(fetch.clone())) }
+}
+
 /// Asks one of the candidates, if the gap is old enough and nobody is being asked.
 fn ask(
     now: u64,
@@ -217,6 +259,7 @@ fn ask(
     message: Fetch,
     out: &mut Vec<Output>,
 ) {
+    gap.lost = !candidates.is_empty() && candidates.iter().all(|peer| gap.cut.contains(peer));
     let since = *gap.since.get_or_insert(now);
     match gap.asked {
         Some((_, at)) if now.saturating_sub(at) < unit.saturating_mul(5) => return,

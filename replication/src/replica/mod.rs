@@ -281,8 +281,8 @@ impl Replica {
                 self.sequencer.stored(now, from, word, &mut events);
                 Ok(())
             }
-            PeerMessage::Look(_) | PeerMessage::Looked(_) => {
-                raw.push(Output::Compare { from, message });
+            PeerMessage::Look(_) | PeerMessage::Looked(_) | PeerMessage::Fill(_) => {
+                raw.push(Output::Heard { from, message });
                 Ok(())
             }
             PeerMessage::Hello(_) | PeerMessage::Relay(_) | PeerMessage::Heartbeat(_) => {
@@ -428,6 +428,7 @@ impl Replica {
                 }
                 None => {}
             }
+            self.sequencer.applied(self.causal.applied().red);
             self.sequencer.held(now, self.causal.held(), &mut more);
             events.extend(more);
             if raw.is_empty() && events.is_empty() {
@@ -448,7 +449,7 @@ impl Replica {
         }
     }
 
-    /// Says something of the site's own ([`Output::Compare`]) to a peer; dropped if there is no way.
+    /// Says something of the site's own ([`Output::Heard`]) to a peer; dropped if there is no way.
     pub fn say(&mut self, to: SiteId, message: PeerMessage, out: &mut Vec<Output>) {
         self.emit(Output::Send { to, message }, out);
     }
@@ -498,10 +499,23 @@ impl Replica {
     }
 
     /// One `Record::Sequencer` that stands for all before it: append it when a checkpoint is taken, so that older segments
-    /// can go. Also drops from memory what every site has.
-    pub fn compact(&mut self) -> Vec<u8> {
+    /// can go. Also drops from memory what every site has, and red entries up to `gone`, which the shelf no longer has.
+    pub fn compact(&mut self, gone: u64) -> Vec<u8> {
         let applied = self.causal.acks().applied.red;
-        self.sequencer.compact(&self.causal.everywhere(), applied)
+        self.sequencer.compact(&self.causal.everywhere(), applied, gone)
+    }
+
+    /// What a peer is known to have on disk (red: in its sequencer's log and applied); None: it has not said so yet.
+    pub fn has(&self, peer: SiteId) -> Option<Frontier> {
+        let acks = self.causal.peer(peer)?;
+        let mut frontier = acks.durable.clone();
+        frontier.red = acks.applied.red.min(acks.ordered);
+        Some(frontier)
+    }
+
+    /// What this site lacks and no peer in reach has in its log any more, for people: it has to be filled from one of them.
+    pub fn cut_off(&self) -> Option<String> {
+        self.causal.cut_off()
     }
 
     /// For people.

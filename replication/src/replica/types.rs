@@ -119,8 +119,9 @@ pub enum Output {
         /// What to say.
         message: PeerMessage,
     },
-    /// A [`PeerMessage::Look`] or [`PeerMessage::Looked`]: the site's own business, which [`super::Replica::say`] answers.
-    Compare {
+    /// A [`PeerMessage::Look`], [`PeerMessage::Looked`] or [`PeerMessage::Fill`]: the site's own business, which
+    /// [`super::Replica::say`] answers.
+    Heard {
         /// Who said it.
         from: SiteId,
         /// What.

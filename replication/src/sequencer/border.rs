@@ -14,9 +14,10 @@
 //! | AppendReply | at our term as leader: `index` within our log | send entries that do not exist |
 //! | AppendReply | not refusing what it has acknowledged (a late copy) | go back to before what is compacted, for ever |
 //! | VoteReply | granted votes only for the term whose requests have left here | become leader before its own log is on disk, and panic |
+//! | Base | agrees with what is committed here; the same members | restore over a committed entry; panic: unable to restore |
 //! | TimeoutNow | from the leader, at our term | campaign for a stranger |
 //!
-//! Old terms pass: the library answers or ignores them. Proposals, reads, snapshots and local messages
+//! Old terms pass: the library answers or ignores them. Proposals, reads and local messages
 //! cannot be expressed in [`RaftMessage`] at all.
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use raft::StateRole;
 use raft::eraftpb::{Entry as RaftEntry, Message, MessageType};
 
 use super::Node;
+use super::storage::{Base, base_of, snapshot};
 use crate::wire::{Blob, LogEntry, RaftMessage, Rejected};
 
 /// Terms and indexes from here on are refused.
@@ -88,6 +90,12 @@ pub fn to_raft(me: SiteId, from: SiteId, message: RaftMessage) -> Message {
             m.set_msg_type(MessageType::MsgHeartbeatResponse);
             (m.term, m.commit) = (term, commit);
         }
+        RaftMessage::Base { term, index, log_term, r, voters } => {
+            m.set_msg_type(MessageType::MsgSnapshot);
+            m.term = term;
+            let base = Base { index, term: log_term, r };
+            m.set_snapshot(snapshot(base, voters.into_iter().map(raft_id).collect()));
+        }
         RaftMessage::TimeoutNow { term } => {
             m.set_msg_type(MessageType::MsgTimeoutNow);
             m.term = term;
@@ -137,6 +145,12 @@ pub fn from_raft(mut m: Message) -> Option<(SiteId, RaftMessage)> {
         }
         MessageType::MsgHeartbeat => RaftMessage::Heartbeat { term, commit: m.commit },
         MessageType::MsgHeartbeatResponse => RaftMessage::HeartbeatReply { term, commit: m.commit },
+        MessageType::MsgSnapshot => {
+            let Base { index, term: log_term, r } = base_of(m.get_snapshot())?;
+            let voters = m.get_snapshot().get_metadata().get_conf_state().get_voters();
+            let voters = voters.iter().filter_map(|id| site_of(*id)).collect();
+            RaftMessage::Base { term, index, log_term, r, voters }
+        }
         MessageType::MsgTimeoutNow => RaftMessage::TimeoutNow { term },
         _ => return None,
     };
@@ -152,6 +166,7 @@ pub fn term_of(message: &RaftMessage) -> u64 {
         | RaftMessage::VoteReply { term, .. }
         | RaftMessage::Heartbeat { term, .. }
         | RaftMessage::HeartbeatReply { term, .. }
+        | RaftMessage::Base { term, .. }
         | RaftMessage::TimeoutNow { term } => *term,
     }
 }
@@ -227,6 +242,30 @@ pub fn check(node: &Node, from: SiteId, message: &RaftMessage, asked: u64) -> Re
         RaftMessage::HeartbeatReply { commit, .. } => {
             bounded("commit", *commit)?;
             Ok(true)
+        }
+        RaftMessage::Base { index, log_term, r, voters, .. } => {
+            bounded("index", *index)?;
+            if *index == 0 || *log_term == 0 || *log_term > term || *r > *index {
+                return Err(format!(
+                    "a log that begins after entry {index} of term {log_term}, red index {r}"
+                ));
+            }
+            if term < raft.term {
+                return Ok(true);
+            }
+            leads(node, from, term)?;
+            if *index <= log.committed && log.term(*index).is_ok_and(|known| known != 0 && known != *log_term)
+            {
+                return Err(format!(
+                    "a log that begins after entry {index} of term {log_term}, not the one committed here"
+                ));
+            }
+            let mut voters: Vec<u64> = voters.iter().copied().map(raft_id).collect();
+            voters.sort_unstable();
+            match voters == node.store().voters() {
+                true => Ok(true),
+                false => Err("a log that begins with other members".into()),
+            }
         }
         RaftMessage::TimeoutNow { .. } => Ok(term == raft.term && raft.leader_id == raft_id(from)),
     }

@@ -38,8 +38,8 @@
 //! With three sites one round trip from O to L (`words`); no tick is waited for anywhere.
 //!
 //! # What it does not do
-//! It does not decide verdicts (a pure function of the order, elsewhere), does not change its members, and
-//! has no snapshots: no entry is forgotten that a member lacks, bodies that are applied are left to the engine (`storage`).
+//! It does not decide verdicts (a pure function of the order, elsewhere), and does not change its members. Bodies that are applied
+//! are left to the engine, and what the engine no longer has is forgotten (`upkeep`).
 
 mod border;
 mod parking;
@@ -57,8 +57,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Entry, Frontier, SiteId};
-use raft::eraftpb::{Entry as RaftEntry, Message};
-use raft::{Config, RawNode, StateRole};
+use raft::eraftpb::{Entry as RaftEntry, Message, MessageType};
+use raft::{Config, RawNode, SnapshotStatus, StateRole};
 
 use crate::replica::{Output, ReplicaError, Timing};
 use crate::wire::{Blob, LogEntry, PeerMessage, RaftMessage};
@@ -69,7 +69,7 @@ use records::Record;
 pub use records::SequencerRecovery;
 #[cfg(test)]
 pub use records::{describe, entries_written};
-use storage::{Body, Hard, Storage, body};
+use storage::{Body, Hard, Storage, base_of, body};
 use words::Words;
 
 type Node = RawNode<Storage>;
@@ -145,6 +145,8 @@ struct Release {
     /// Records that must be on disk.
     needs: u64,
     messages: Vec<Message>,
+    /// The log begins after this index from now on; what stands before it is applied.
+    restored: Option<u64>,
 }
 
 /// See the module.
@@ -169,6 +171,8 @@ pub struct Sequencer {
     decoded: BTreeMap<(u64, u64), (Bytes, Arc<Entry>)>,
     /// The last red index handed out.
     handed: u64,
+    /// The last one that the engine has applied; that fact stands in the log before any record to come.
+    applied: u64,
     /// The commit of the last record on disk, as a red index; and that of the records output.
     ordered: u64,
     /// The term whose vote requests have left here.
@@ -243,6 +247,7 @@ impl Sequencer {
             synced: 0,
             decoded: BTreeMap::new(),
             handed: applied,
+            applied,
             ordered,
             asked: 0,
             told: (None, 0),
@@ -262,10 +267,12 @@ impl Sequencer {
             Ok(false) => return,
             Err(reason) => return self.suspect(from, reason, out),
         }
-        if matches!(message, RaftMessage::Append { .. }) {
-            self.append(from, message, out);
-        } else {
-            self.step(to_raft(self.me, from, message));
+        match message {
+            RaftMessage::Append { .. } => self.append(from, message, out),
+            // Not of use yet: the red entries that it stands for are fetched, or come with an image.
+            RaftMessage::TimeoutNow { .. } if self.restoring() => {}
+            RaftMessage::Base { r, .. } if r > self.applied => {}
+            message => self.step(to_raft(self.me, from, message)),
         }
         self.drive(now, out);
     }
@@ -280,7 +287,9 @@ impl Sequencer {
         if behind >= self.timing.tick {
             // A process that was stopped does not catch up: it would only disturb its peers by an election.
             self.ticked = if behind >= 2 * self.timing.tick { now } else { self.ticked + self.timing.tick };
-            self.node.tick();
+            if !self.restoring() {
+                self.node.tick();
+            }
         }
         self.campaign(now);
         self.hand_over(now);
@@ -294,7 +303,7 @@ impl Sequencer {
         let first = self.preferred.or(self.members.iter().min().copied()) == Some(self.me);
         let raft = &self.node.raft;
         let idle = raft.state == StateRole::Follower && raft.leader_id == 0;
-        if first && idle && self.majority_in_reach() && now >= self.campaign_after {
+        if first && idle && !self.restoring() && self.majority_in_reach() && now >= self.campaign_after {
             self.campaign_after = now + self.timing.tick * ELECTION_TICKS as u64;
             // Refused only to a site that is not a voter or has changes of members pending: there are none.
             let _ = self.node.campaign();
@@ -317,6 +326,16 @@ impl Sequencer {
             self.hand_over_after = now + self.timing.tick * HAND_OVER_TICKS;
             self.node.transfer_leader(raft_id(preferred));
         }
+    }
+
+    /// The log has begun anew, and that is not on disk yet: the library panics if it campaigns now.
+    fn restoring(&self) -> bool {
+        self.releases.iter().any(|release| release.restored.is_some())
+    }
+
+    /// The engine has applied the order up to `r`.
+    pub fn applied(&mut self, r: u64) {
+        self.applied = self.applied.max(r);
     }
 
     /// What is held here has grown.
@@ -412,8 +431,16 @@ impl Sequencer {
     fn drive(&mut self, now: u64, out: &mut Vec<Event>) {
         while self.node.has_ready() || self.learn() {
             let mut ready = self.node.ready();
+            let mut told = Vec::new();
             for message in ready.take_messages() {
+                if message.get_msg_type() == MessageType::MsgSnapshot {
+                    told.push(message.to);
+                }
                 self.emit(message, out);
+            }
+            let restored = base_of(ready.snapshot());
+            if let Some(base) = restored {
+                self.restore(base, out);
             }
             let entries = ready.take_entries();
             if let Some(first) = entries.first().map(|e| e.index) {
@@ -428,9 +455,18 @@ impl Sequencer {
             let waits = ready.must_sync() && !planted(Fault::SequencerUnsynced);
             let needs = if waits { self.appended } else { 0 };
             let messages = ready.take_persisted_messages();
-            self.releases.push_back(Release { number: ready.number(), needs, messages });
+            self.releases.push_back(Release {
+                number: ready.number(),
+                needs,
+                messages,
+                restored: restored.map(|base| base.index),
+            });
             let committed = ready.take_committed_entries();
             self.node.advance_append_async(ready);
+            for follower in told {
+                // A base is a few bytes and may be of no use yet: it is said again with the next heartbeat.
+                self.node.report_snapshot(follower, SnapshotStatus::Failure);
+            }
             self.deliver(committed, out);
             self.release(out);
         }
@@ -442,6 +478,9 @@ impl Sequencer {
         while self.releases.front().is_some_and(|release| release.needs <= self.synced) {
             let release = self.releases.pop_front().expect("the loop has just seen it");
             self.node.on_persist_ready(release.number);
+            if let Some(index) = release.restored {
+                self.node.advance_apply_to(index);
+            }
             for message in release.messages {
                 self.emit(message, out);
             }

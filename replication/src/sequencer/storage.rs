@@ -11,8 +11,10 @@
 //! ```
 //!
 //! A slot keeps term and r; the body of an entry that is applied may be dropped: the engine's own log has it (red entries are
-//! kept there until every site has them), and it is read back when a follower that was away needs it. So a long absence costs
-//! a few bytes per entry, and no follower ever needs a snapshot of the sequencer.
+//! kept there until every site has them, or up to a bound), and it is read back when a follower that was away needs it.
+//!
+//! A follower that lacks what is compacted is sent the [`Base`]: three numbers are the whole snapshot of a sequencer, because the
+//! effects of the entries before it are in the follower's tables, or it does not take it (see `upkeep`).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -102,8 +104,14 @@ impl Storage {
     }
 
     /// Who votes. Fixed for now.
-    pub fn set_voters(&mut self, voters: Vec<u64>) {
+    pub fn set_voters(&mut self, mut voters: Vec<u64>) {
+        voters.sort_unstable();
         self.voters = voters;
+    }
+
+    /// Who votes, sorted.
+    pub fn voters(&self) -> &[u64] {
+        &self.voters
     }
 
     /// Where the log begins.
@@ -182,6 +190,14 @@ impl Storage {
         self.base = base;
     }
 
+    /// Begins anew after `base`, which is committed: nothing here agreed with it, or nothing reached it.
+    pub fn restore(&mut self, base: Base) {
+        self.slots.clear();
+        self.loaded.clear();
+        self.hard.commit = self.hard.commit.max(base.index);
+        self.base = base;
+    }
+
     /// Drops the bodies of entries up to red index `r`, which the engine has.
     pub fn drop_bodies(&mut self, r: u64) {
         for slot in self.slots.iter_mut().take_while(|s| s.r <= r) {
@@ -215,6 +231,24 @@ impl Storage {
         };
         Some(RaftEntry { index, term: slot.term, data, ..RaftEntry::default() })
     }
+}
+
+/// A base as raft takes it.
+#[allow(clippy::field_reassign_with_default)] // the generated messages have hidden fields
+pub fn snapshot(base: Base, voters: Vec<u64>) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    snapshot.data = Bytes::copy_from_slice(&base.r.to_le_bytes());
+    let metadata = snapshot.mut_metadata();
+    (metadata.index, metadata.term) = (base.index, base.term);
+    metadata.set_conf_state(ConfState::from((voters, Vec::new())));
+    snapshot
+}
+
+/// The base in a snapshot of [`snapshot`]'s; None: it is empty.
+pub fn base_of(snapshot: &Snapshot) -> Option<Base> {
+    let r = u64::from_le_bytes(snapshot.data.as_ref().try_into().ok()?);
+    let metadata = snapshot.get_metadata();
+    Some(Base { index: metadata.index, term: metadata.term, r })
 }
 
 /// An entry's body as the log keeps it.
@@ -282,9 +316,12 @@ impl raft::Storage for Storage {
         Ok(Storage::last_index(self))
     }
 
-    /// There is none: no follower needs one, because nothing is compacted that a member lacks.
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        Err(RaftError::Store(StorageError::SnapshotTemporarilyUnavailable))
+    /// Where the log begins: index, term, the members, and in its data the red index.
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        if self.base.index == 0 || self.base.index < request_index {
+            return Err(RaftError::Store(StorageError::SnapshotTemporarilyUnavailable));
+        }
+        Ok(snapshot(self.base, self.voters.clone()))
     }
 }
 

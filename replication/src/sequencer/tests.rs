@@ -274,7 +274,11 @@ fn a_peer_may_say_anything() {
                     let entry = decode(&body.0).expect("an entry");
                     s.proposed(now, from, Propose { entry }.entry, &mut out);
                 }
-                4 => _ = s.compact(&Acks { ordered: random.below(4), ..Acks::default() }, s.handed),
+                4 => {
+                    s.applied(s.handed);
+                    let everywhere = Acks { ordered: random.below(4), ..Acks::default() };
+                    _ = s.compact(&everywhere, s.handed, random.below(4));
+                }
                 5 => {
                     let (term, index) =
                         (random.near(s.node.raft.term), random.near(s.node.raft.raft_log.last_index()));
@@ -356,6 +360,13 @@ fn anything(random: &mut Random, s: &Sequencer) -> RaftMessage {
         },
         6 if random.below(2) == 0 => RaftMessage::HeartbeatReply { term, commit },
         6 => RaftMessage::TimeoutNow { term },
+        7 if random.below(2) == 0 => RaftMessage::Base {
+            term,
+            index: random.near(log.last_index()),
+            log_term: random.near(term),
+            r: random.below(4),
+            voters: (0..3).map(SiteId).collect(),
+        },
         _ => RaftMessage::Heartbeat { term, commit },
     }
 }
@@ -393,7 +404,7 @@ fn bodies_come_back_from_the_engine() {
     }
     for id in [0, 1] {
         s.at(id, |site, _, _| {
-            let whole = site.replica.compact();
+            let whole = site.replica.compact(0);
             let mut again = SequencerRecovery::default();
             again.record(&whole).expect("our own record");
             site.log.push(crate::simulation::site::Record::Sequencer(whole));

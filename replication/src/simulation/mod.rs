@@ -88,6 +88,17 @@ fn a_long_absence_costs_memory_but_no_snapshot() {
     }
 }
 
+/// The absent site fetches the red entries from the others' engines, and takes over where the leader's log begins.
+#[test]
+fn a_bounded_order_is_taken_up_again() {
+    for seed in 600..606 {
+        simulate(seed, Plan { sites: 3, absence: true, bound: Some(2), ..Plan::default() });
+    }
+    for seed in 620..626 {
+        simulate(seed, Plan { sites: 5, bound: Some(0), ..Plan::default() });
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = || {

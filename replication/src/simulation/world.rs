@@ -23,6 +23,8 @@ pub struct Plan {
     pub datagrams: bool,
     /// The last site is away for most of the run.
     pub absence: bool,
+    /// So many red entries at most stay in the sequencers' logs, whoever lacks them.
+    pub bound: Option<u64>,
 }
 
 /// How a link is.
@@ -208,8 +210,10 @@ impl World {
             Event::Fault => self.fault(),
             Event::Load(site) => self.load(site),
             Event::Checkpoint(site) => {
+                let bound = self.plan.bound;
                 self.step(site, |site, _, _| {
-                    let whole = site.replica.compact();
+                    let gone = bound.map_or(0, |keep| site.durable.red.saturating_sub(keep));
+                    let whole = site.replica.compact(gone);
                     site.log.push(Record::Sequencer(whole));
                 });
                 let pause = 500 * MS + self.random(3 * SECOND);

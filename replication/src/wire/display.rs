@@ -5,8 +5,8 @@ use std::fmt;
 use gemini_shadow_ops::Entry;
 
 use super::{
-    Acks, Answer, Blue, Fetch, FetchReply, Heartbeat, Hello, Looked, PeerMessage, Proposal, RaftMessage,
-    Rejected, Tail,
+    Acks, Answer, Blue, Fetch, FetchReply, Fill, Heartbeat, Hello, Looked, Offer, PeerMessage, Proposal,
+    RaftMessage, Rejected, Tail,
 };
 
 impl fmt::Display for PeerMessage {
@@ -15,10 +15,8 @@ impl fmt::Display for PeerMessage {
             PeerMessage::Hello(m) => m.fmt(f),
             PeerMessage::Blue(m) => m.fmt(f),
             PeerMessage::Acks(m) => write!(f, "Acks {m}"),
-            PeerMessage::Fetch(Fetch::Blue { origin, from, upto }) => {
-                write!(f, "Fetch {origin}.{from}..{upto}")
-            }
-            PeerMessage::Fetch(Fetch::Red { from, upto }) => write!(f, "Fetch r{from}..{upto}"),
+            PeerMessage::Fetch(m) => write!(f, "Fetch {m}"),
+            PeerMessage::FetchReply(FetchReply::Cut(m)) => write!(f, "Cut {m}"),
             PeerMessage::FetchReply(FetchReply::Blue(m)) => write!(f, "Reply {m}"),
             PeerMessage::FetchReply(FetchReply::Red { first, entries }) => {
                 write!(f, "Reply r{first}")?;
@@ -33,6 +31,7 @@ impl fmt::Display for PeerMessage {
             },
             PeerMessage::Heartbeat(m) => m.fmt(f),
             PeerMessage::Stored(m) => write!(f, "Stored t{} has {}", m.term, m.index),
+            PeerMessage::Fill(m) => write!(f, "Fill {m}"),
             PeerMessage::Look(m) => {
                 write!(f, "Look {} at {} rows of t{} at {}", m.id, m.sum.rows, m.table, m.frontier)
             }
@@ -42,6 +41,30 @@ impl fmt::Display for PeerMessage {
             PeerMessage::Looked(Looked { id, frontier, rows: Some(rows), .. }) => {
                 write!(f, "Looked {id} other, {} rows at {frontier}", rows.len())
             }
+        }
+    }
+}
+
+impl fmt::Display for Fill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fill::Ask { covers } => write!(f, "ask {covers}"),
+            Fill::Wait { reason } => write!(f, "wait: {reason}"),
+            Fill::Offer(Offer { image, bytes, frontier }) => {
+                write!(f, "offer {image:x}, {bytes} bytes at {frontier}")
+            }
+            Fill::Take { image, offset, length } => write!(f, "take {image:x} {offset}+{length}"),
+            Fill::Piece { image, offset, bytes } => write!(f, "piece {image:x} {offset}+{}", bytes.0.len()),
+            Fill::Gone { image } => write!(f, "gone {image:x}"),
+        }
+    }
+}
+
+impl fmt::Display for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fetch::Blue { origin, from, upto } => write!(f, "{origin}.{from}..{upto}"),
+            Fetch::Red { from, upto } => write!(f, "r{from}..{upto}"),
         }
     }
 }
@@ -111,6 +134,9 @@ impl fmt::Display for RaftMessage {
             RaftMessage::Heartbeat { term, commit } => write!(f, "RaftHeartbeat t{term} commit {commit}"),
             RaftMessage::HeartbeatReply { term, commit } => {
                 write!(f, "RaftHeartbeatReply t{term} commit {commit}")
+            }
+            RaftMessage::Base { term, index, log_term, r, .. } => {
+                write!(f, "Base t{term} {index}@{log_term} r{r}")
             }
             RaftMessage::TimeoutNow { term } => write!(f, "TimeoutNow t{term}"),
         }

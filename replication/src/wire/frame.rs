@@ -110,7 +110,8 @@ mod kind {
     pub const STORED: u8 = 11;
     pub const LOOK: u8 = 12;
     pub const LOOKED: u8 = 13;
-    pub const LAST: u8 = LOOKED;
+    pub const FILL: u8 = 14;
+    pub const LAST: u8 = FILL;
 }
 
 impl PeerMessage {
@@ -130,6 +131,7 @@ impl PeerMessage {
             PeerMessage::Stored(_) => kind::STORED,
             PeerMessage::Look(_) => kind::LOOK,
             PeerMessage::Looked(_) => kind::LOOKED,
+            PeerMessage::Fill(_) => kind::FILL,
         }
     }
 
@@ -193,6 +195,7 @@ impl PeerMessage {
             PeerMessage::Stored(m) => write(kind, m, into),
             PeerMessage::Look(m) => write(kind, m, into),
             PeerMessage::Looked(m) => write(kind, m, into),
+            PeerMessage::Fill(m) => write(kind, m, into),
         }
     }
 
@@ -219,6 +222,7 @@ impl PeerMessage {
             kind::STORED => PeerMessage::Stored(read(kind, body)?),
             kind::LOOK => PeerMessage::Look(read(kind, body)?),
             kind::LOOKED => PeerMessage::Looked(read(kind, body)?),
+            kind::FILL => PeerMessage::Fill(read(kind, body)?),
             other => return Err(WireError::Kind(other)),
         })
     }

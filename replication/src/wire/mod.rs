@@ -68,6 +68,8 @@ pub enum PeerMessage {
     Look(Look),
     /// The answer.
     Looked(Looked),
+    /// Filling a site with a copy of another one's tables.
+    Fill(Fill),
 }
 
 /// The first message in each direction on a new link.
@@ -150,7 +152,12 @@ pub enum Fetch {
 #[allow(missing_docs)]
 pub enum FetchReply {
     Blue(Blue),
-    Red { first: u64, entries: Vec<Arc<Entry>> },
+    Red {
+        first: u64,
+        entries: Vec<Arc<Entry>>,
+    },
+    /// The first of what was asked for has been in the sender's log, and is there no longer.
+    Cut(Fetch),
 }
 
 /// The sequencer's messages: raft's, in our own words. Terms and indexes are checked before raft sees them.
@@ -228,6 +235,20 @@ pub enum RaftMessage {
     TimeoutNow {
         /// The leader's term.
         term: u64,
+    },
+    /// From the leader, to a follower that lacks entries which the leader no longer has: where its log begins. Of use to whoever has
+    /// applied the red entries up to there.
+    Base {
+        /// The leader's term.
+        term: u64,
+        /// The last entry that is gone.
+        index: u64,
+        /// Its term.
+        log_term: u64,
+        /// The red indices up to it.
+        r: u64,
+        /// Who votes as of that entry.
+        voters: Vec<SiteId>,
     },
 }
 
@@ -314,6 +335,57 @@ pub struct Looked {
     pub rows: Option<Vec<RowSum>>,
     /// How far the rows go, if not all fitted: up to and with this key.
     pub upto: Option<Key>,
+}
+
+/// Filling a site with a copy of another one's tables (see [`crate::bootstrap`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fill {
+    /// From the site that is to be filled: an image that covers what it has applied, please.
+    Ask {
+        /// What it has applied.
+        covers: Frontier,
+    },
+    /// Not yet.
+    Wait {
+        /// For people.
+        reason: String,
+    },
+    /// There is one.
+    Offer(Offer),
+    /// A piece of it, please.
+    Take {
+        /// Which image.
+        image: u64,
+        /// From this byte on.
+        offset: u64,
+        /// So many bytes.
+        length: u32,
+    },
+    /// What was asked for.
+    Piece {
+        /// Of this image.
+        image: u64,
+        /// From this byte on.
+        offset: u64,
+        /// The bytes.
+        bytes: Blob,
+    },
+    /// There is no such image (any more): ask again.
+    Gone {
+        /// Which.
+        image: u64,
+    },
+}
+
+/// An image that a site has made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Tells one image from another: of its bytes.
+    pub image: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// What is in it.
+    pub frontier: Frontier,
 }
 
 impl RangeSum {

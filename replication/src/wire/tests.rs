@@ -128,6 +128,7 @@ fn samples() -> Vec<(&'static str, PeerMessage)> {
                 entries: vec![Arc::new(Entry::Void { id, base: 9 })],
             }),
         ),
+        ("cut", PeerMessage::FetchReply(FetchReply::Cut(Fetch::Red { from: 3, upto: 9 }))),
         (
             "append",
             raft(RaftMessage::Append { term: 2, index: 4, log_term: 1, commit: 3, entries: vec![log_entry] }),
@@ -149,6 +150,16 @@ fn samples() -> Vec<(&'static str, PeerMessage)> {
         ("raft heartbeat", raft(RaftMessage::Heartbeat { term: 2, commit: 3 })),
         ("raft heartbeat reply", raft(RaftMessage::HeartbeatReply { term: 2, commit: 3 })),
         ("timeout now", raft(RaftMessage::TimeoutNow { term: 2 })),
+        (
+            "base",
+            raft(RaftMessage::Base {
+                term: 2,
+                index: 300,
+                log_term: 1,
+                r: 280,
+                voters: vec![SiteId(0), SiteId(1)],
+            }),
+        ),
         ("propose", PeerMessage::Propose(Propose { entry: entry() })),
         (
             "accepted",
@@ -173,6 +184,15 @@ fn samples() -> Vec<(&'static str, PeerMessage)> {
         ("relay", PeerMessage::Relay(relay)),
         ("heartbeat", PeerMessage::Heartbeat(heartbeat)),
         ("look", PeerMessage::Look(look)),
+        ("fill ask", PeerMessage::Fill(Fill::Ask { covers: frontier() })),
+        ("fill wait", PeerMessage::Fill(Fill::Wait { reason: "no".into() })),
+        ("fill offer", PeerMessage::Fill(Fill::Offer(Offer { image: 5, bytes: 900, frontier: frontier() }))),
+        ("fill take", PeerMessage::Fill(Fill::Take { image: 5, offset: 300, length: 600 })),
+        (
+            "fill piece",
+            PeerMessage::Fill(Fill::Piece { image: 5, offset: 300, bytes: Blob(Bytes::from_static(b"abc")) }),
+        ),
+        ("fill gone", PeerMessage::Fill(Fill::Gone { image: 5 })),
         ("looked, same", PeerMessage::Looked(Looked { rows: None, ..looked.clone() })),
         ("looked, other", PeerMessage::Looked(looked)),
         ("stored", PeerMessage::Stored(Stored { term: 2, index: 300, configuration: 0 })),
@@ -260,7 +280,7 @@ proptest! {
     }
 
     #[test]
-    fn any_change_of_a_frame_is_noticed_or_harmless(pick in 0usize..24, at in any::<usize>(), byte in any::<u8>()) {
+    fn any_change_of_a_frame_is_noticed_or_harmless(pick in 0usize..32, at in any::<usize>(), byte in any::<u8>()) {
         let samples = samples();
         let message = &samples[pick % samples.len()].1;
         let mut frame = message.encode().expect("fits");

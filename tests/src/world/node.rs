@@ -164,12 +164,14 @@ impl Node {
             commit_timeout: COMMIT_TIMEOUT,
             clock_offset: 500_000,
             timing: Timing::default(),
+            log_keep: world.log_keep,
             random: self.random.bits(),
             engine: gemini_engine::Options {
                 log: LogOptions { segment_bytes, ..LogOptions::default() },
                 memory,
                 checkpoint_every,
                 conflicts: gemini_engine::Retention { bytes: 1 << 20, age: u64::MAX },
+                ..gemini_engine::Options::default()
             },
         }
     }

@@ -32,6 +32,8 @@ pub struct Options {
     pub window: u64,
     /// A log segment's bytes, bytes between checkpoints, bytes of versions in memory.
     pub engine: (u64, u64, u64),
+    /// Bytes of log kept for peers that lack it.
+    pub log_keep: u64,
     /// Clients per site.
     pub desks: usize,
     /// Less than everything, when a failing run is made smaller.
@@ -104,6 +106,7 @@ impl Options {
             bereft: random.chance(400),
             window: if random.chance(250) { random.between(20, 200) } else { 10_000 },
             engine,
+            log_keep: u64::MAX,
             desks: random.between(1, 4) as usize,
             keep: Keep::default(),
         }
