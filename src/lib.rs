@@ -8,8 +8,9 @@
 //!             └─ config (sites.toml)
 //! ```
 //!
-//! `init` creates a cluster, `shell` is a small client, `relay` emulates an ocean, `demo` shows it all.
+//! `init` creates a cluster, `backup` keeps and restores its contents, `shell` is a small client, `relay` emulates an ocean, `demo` shows it all.
 
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod demo;

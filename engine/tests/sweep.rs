@@ -34,7 +34,8 @@ const PEER: SiteId = SiteId(2);
 const VARIANTS: u64 = 3;
 
 fn tight() -> Options {
-    let log = LogOptions { segment_bytes: 8192, create: true, identity: 7, spares: 1 };
+    let log =
+        LogOptions { segment_bytes: 8192, create: true, identity: 7, spares: 1, ..LogOptions::default() };
     Options { log, memory: 8_000, ..options() }
 }
 

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 it failed; 2 the command line or sites.toml is wrong; 3 a check found damage, or a site
 //! is not well.
 
+mod backup;
 mod check;
 mod dump;
 mod relay;
@@ -37,6 +38,10 @@ enum Command {
     Status(status::StatusArgs),
     /// Have all running sites compare what they hold, row by row
     Verify(verify::VerifyArgs),
+    /// Make, check and list backups
+    Backup(backup::BackupArgs),
+    /// Fill the sites of a fresh cluster from a backup
+    Restore(backup::RestoreArgs),
     /// Check a site's data folder; changes nothing
     Check(check::CheckArgs),
     /// Show a site's log, or its tables, in readable form; changes nothing
@@ -165,6 +170,8 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Start(place) => start::run(&place),
         Command::Status(args) => runtime()?.block_on(status::run(&args)),
         Command::Verify(args) => runtime()?.block_on(verify::run(&args)),
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Check(args) => check::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Shell(args) => {

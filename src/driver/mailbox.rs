@@ -49,7 +49,7 @@ static CLOCK: LazyLock<(Instant, Mutex<Steady>)> =
     LazyLock::new(|| (Instant::now(), Mutex::new(Steady::new(wall(), 0))));
 
 /// Microseconds since 1970-01-01 UTC. It never goes back or stands still.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let (begin, steady) = &*CLOCK;
     let mut steady = steady.lock();
     let passed = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -69,6 +69,13 @@ pub(super) fn random(source: &SystemRandom) -> u64 {
         .fill(&mut bytes)
         .expect("the operating system's random source answers once it has answered at start");
     u64::from_le_bytes(bytes)
+}
+
+/// Random bits for a data folder's incarnation; None if the operating system gives none.
+pub(crate) fn draw() -> Option<u64> {
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(u64::from_le_bytes(bytes))
 }
 
 impl Mailbox for Courier {

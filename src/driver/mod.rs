@@ -28,6 +28,8 @@ mod stepper;
 mod threads;
 mod turns;
 
+pub(crate) use mailbox::{draw, now};
+pub(crate) use options::site_options;
 pub use run::{DriverError, Running, run_until_stopped};
 
 /// Resolves at the first SIGTERM or SIGINT from this call on, whenever it is awaited: a signal that comes while a site starts

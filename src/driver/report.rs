@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::mailbox::Courier;
 use crate::host::shown_key;
 use crate::http::StatusSource;
-use crate::site::{Finding, Input, Reply, Shared, Status, Verification};
+use crate::site::{Finding, Input, Moment, Reply, Shared, Status, Verification};
 
 pub(super) struct Report {
     pub name: String,
@@ -123,6 +123,12 @@ impl StatusSource for Report {
         self.courier.insist(Input::Verify(reply));
         let number = number.blocking_recv().map_err(|_| "the site is stopping".to_string())?;
         Ok(json!({ "site": self.name, "round": number }))
+    }
+
+    fn image(&self) -> Result<Moment, String> {
+        let (reply, moment) = Reply::new();
+        self.courier.insist(Input::Image(reply));
+        moment.blocking_recv().map_err(|_| "the site is stopping".to_string())
     }
 
     fn metrics(&self) -> String {

@@ -1,9 +1,12 @@
 //! A site's page for operators and monitors: `/status` (JSON), `/metrics` (Prometheus text), `/healthz`,
-//! `/digest` (JSON: what the tables hold, as a hash per table), and `/verify` (has the tables compared with other sites).
+//! `/digest` (JSON: what the tables hold, as a hash per table), `/verify` (has the tables compared with other sites), and `/image`
+//! (`image.rs`: the whole database, for a backup).
 //!
 //! HTTP/1.1, GET and HEAD only, one answer per connection, loopback only (sites.toml refuses other addresses). Every
 //! wait has a limit, so that a client that says nothing, or a megabyte of header, costs a small buffer for a few
 //! seconds. It is not a web server: no bodies, no keep-alive, no TLS.
+
+mod image;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+
+use crate::site::Moment;
 
 const MAX_HEAD: usize = 8 * 1024;
 const MAX_CONNECTIONS: usize = 32;
@@ -29,6 +34,8 @@ pub trait StatusSource: Send + Sync + 'static {
     fn digest(&self) -> Result<serde_json::Value, String>;
     /// Has everything compared with the other sites, at once; the number of the round to wait for. Waits for the site.
     fn verify(&self) -> Result<serde_json::Value, String>;
+    /// The next moment, to make an image of. Waits for the site.
+    fn image(&self) -> Result<Moment, String>;
     /// Prometheus text format.
     fn metrics(&self) -> String;
     /// Why the site cannot serve, if it cannot.
@@ -38,14 +45,18 @@ pub trait StatusSource: Send + Sync + 'static {
 /// Serves until the task is dropped.
 pub async fn serve(listener: TcpListener, source: Arc<dyn StatusSource>) {
     let open = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // An image holds row versions in memory: one at a time.
+    let images = Arc::new(Semaphore::new(1));
     loop {
         let Ok(permit) = open.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let source = source.clone();
+                let (source, images) = (source.clone(), images.clone());
                 tokio::spawn(async move {
                     // A client that goes away or dawdles is not this site's trouble.
-                    let _ = timeout(PATIENCE * 12, converse(stream, source)).await;
+                    if let Ok(Ok(Some(stream))) = timeout(PATIENCE * 12, converse(stream, &source)).await {
+                        image::send(stream, source, images).await;
+                    }
                     drop(permit);
                 });
             }
@@ -57,13 +68,21 @@ pub async fn serve(listener: TcpListener, source: Arc<dyn StatusSource>) {
     }
 }
 
-async fn converse(mut stream: TcpStream, source: Arc<dyn StatusSource>) -> io::Result<()> {
+/// Answers, or gives the stream of a client that wants an image: sending one takes as long as it takes.
+async fn converse(mut stream: TcpStream, source: &Arc<dyn StatusSource>) -> io::Result<Option<TcpStream>> {
+    let source = source.clone();
     let head = match timeout(PATIENCE, read_head(&mut stream)).await {
         Ok(Ok(Some(head))) => head,
-        Ok(Ok(None)) => return Ok(()),
+        Ok(Ok(None)) => return Ok(None),
         Ok(Err(e)) => return Err(e),
-        Err(_) => return answer(&mut stream, &Answer::text(408, "the request took too long\n"), false).await,
+        Err(_) => {
+            answer(&mut stream, &Answer::text(408, "the request took too long\n"), false).await?;
+            return Ok(None);
+        }
     };
+    if image::asked(&head) {
+        return Ok(Some(stream));
+    }
     let reply = if asks(&head, "/digest") {
         waited_for(move || source.digest()).await
     } else if asks(&head, "/verify") {
@@ -71,7 +90,8 @@ async fn converse(mut stream: TcpStream, source: Arc<dyn StatusSource>) -> io::R
     } else {
         route(&head, &*source)
     };
-    answer(&mut stream, &reply, head.starts_with(b"HEAD ")).await
+    answer(&mut stream, &reply, head.starts_with(b"HEAD ")).await?;
+    Ok(None)
 }
 
 /// Up to the empty line; more than [`MAX_HEAD`] without one is cut there and refused by [`route`].
@@ -142,8 +162,8 @@ fn route(head: &[u8], source: &dyn StatusSource) -> Answer {
             Ok(()) => Answer::text(200, "ok\n"),
             Err(reason) => Answer::text(503, format!("{reason}\n")),
         },
-        b"/" => Answer::text(200, "/status  /metrics  /healthz  /digest  /verify\n"),
-        _ => Answer::text(404, "there are /status, /metrics, /healthz, /digest and /verify\n"),
+        b"/" => Answer::text(200, "/status  /metrics  /healthz  /digest  /verify  /image\n"),
+        _ => Answer::text(404, "there are /status, /metrics, /healthz, /digest, /verify and /image\n"),
     }
 }
 
@@ -204,6 +224,9 @@ mod tests {
         fn verify(&self) -> Result<serde_json::Value, String> {
             Ok(serde_json::json!({ "round": 1 }))
         }
+        fn image(&self) -> Result<Moment, String> {
+            Err("there is none here".into())
+        }
         fn metrics(&self) -> String {
             "gemini_up 1\n".into()
         }
@@ -235,6 +258,7 @@ mod tests {
         assert_eq!(get(address, "/metrics").await.unwrap(), (200, "gemini_up 1\n".into()));
         assert_eq!(get(address, "/healthz?x").await.unwrap(), (200, "ok\n".into()));
         assert!(get(address, "/digest").await.unwrap().1.contains("\"00\""));
+        assert_eq!(get(address, "/image").await.unwrap(), (503, "there is none here\n".into()));
         assert_eq!(get(address, "/nothing").await.unwrap().0, 404);
         let ill = served(Fixed(Err("the log cannot be written".into()))).await;
         assert_eq!(get(ill, "/healthz").await.unwrap(), (503, "the log cannot be written\n".into()));
@@ -246,6 +270,11 @@ mod tests {
         assert!(raw(address, b"POST / HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 405"));
         assert!(raw(address, b"\x16\x03\x01 what\r\n\r\n").await.starts_with("HTTP/1.1 400"));
         assert!(raw(address, b"HEAD /metrics HTTP/1.1\r\n\r\n").await.ends_with("\r\n\r\n"));
+        let elsewhere = b"GET /image HTTP/1.1\r\nHost: rebound.example\r\n\r\n";
+        assert!(
+            raw(address, elsewhere).await.starts_with("HTTP/1.1 404"),
+            "a page of the web asks for a backup"
+        );
         let long = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &[b'x'; MAX_HEAD]].concat();
         assert!(raw(address, &long).await.starts_with("HTTP/1.1 431"));
     }

@@ -20,7 +20,7 @@ use gemini_engine::{Lsn, Snapshot};
 use gemini_shadow_ops::SequenceId;
 use serde::{Deserialize, Serialize};
 
-use super::open::{Common, encode};
+use super::open::{Common, OpenError, decode, encode};
 use super::{Reply, Site};
 
 /// Everything an image is made of: to be written by another thread, which lets go of it as soon as it can.
@@ -55,6 +55,19 @@ pub(super) struct Carried {
     pub classes: u32,
     /// What that class may have minted, by sequence.
     pub minted: BTreeMap<SequenceId, u64>,
+}
+
+impl Carried {
+    /// From an image's header.
+    pub fn read(state: &[u8]) -> Result<Carried, OpenError> {
+        match state.split_first() {
+            Some((&CARRIED_FORMAT, body)) => decode("image", body),
+            Some((format, _)) if *format > CARRIED_FORMAT => {
+                Err(OpenError::Newer(format!("the image's part of the site has format {format}")))
+            }
+            _ => Err(OpenError::Record("image: its part of the site has no format that ever was".into())),
+        }
+    }
 }
 
 impl Site {

@@ -47,6 +47,7 @@ mod mint;
 mod open;
 mod peers;
 mod red;
+mod restore;
 mod retain;
 mod shared;
 mod steady;
@@ -65,6 +66,7 @@ pub use image::Moment;
 pub use io::{Input, Outcome, Output, Reply};
 pub use mint::{Minted, Minter, MintingClass};
 pub use open::OpenError;
+pub use restore::{RestoreError, restore};
 pub use shared::{Counts, PeerStatus, RecentRed, Shared, Status};
 pub use steady::Steady;
 

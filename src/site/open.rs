@@ -22,14 +22,31 @@ pub(super) const NOTE_PEER: u8 = 2;
 /// Whose data directory it is; written once, at its first start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
-    cluster: u128,
-    site: SiteId,
+    pub cluster: u128,
+    pub site: SiteId,
     /// Drawn once: a copy or a successor of the directory shows.
-    incarnation: u64,
-    class: u32,
-    classes: u32,
+    pub incarnation: u64,
+    pub class: u32,
+    pub classes: u32,
     /// W is a constant of the cluster.
-    window: u64,
+    pub window: u64,
+    /// The checksum of the image that the cluster was restored from; 0: it began empty.
+    pub lineage: u128,
+}
+
+impl Identity {
+    /// As the options have it.
+    pub fn asked(options: &Options) -> Identity {
+        Identity {
+            cluster: options.cluster,
+            site: options.id,
+            incarnation: options.random,
+            class: options.minting.class,
+            classes: options.minting.classes,
+            window: options.window,
+            lineage: 0,
+        }
+    }
 }
 
 /// Why a site cannot be opened.
@@ -259,7 +276,7 @@ impl Site {
     }
 }
 
-fn write_kept(kept: &Kept) -> Vec<u8> {
+pub(super) fn write_kept(kept: &Kept) -> Vec<u8> {
     [&[KEPT_FORMAT], encode(kept).as_slice()].concat()
 }
 
@@ -275,14 +292,7 @@ fn read_kept(state: &[u8]) -> Result<Kept, OpenError> {
 
 /// Whose directory it is: the one in the log, which must fit the options, or a new one.
 fn identify(options: &Options, found: Option<Identity>) -> Result<Identity, OpenError> {
-    let asked = Identity {
-        cluster: options.cluster,
-        site: options.id,
-        incarnation: options.random,
-        class: options.minting.class,
-        classes: options.minting.classes,
-        window: options.window,
-    };
+    let asked = Identity::asked(options);
     let Some(found) = found else { return Ok(asked) };
     let differs = |what: &str, found: String, asked: String| {
         Err(OpenError::Identity(format!("its {what} is {found}, but sites.toml says {asked}")))
@@ -308,7 +318,8 @@ fn replica_options(options: &Options, identity: Identity, start: u64) -> replica
         me: options.id,
         members: options.members.keys().copied().collect(),
         preferred: options.preferred,
-        cluster: options.cluster,
+        // Sites with other beginnings must not meet.
+        cluster: options.cluster ^ identity.lineage,
         incarnation: identity.incarnation,
         start,
         timing: options.timing.clone(),
@@ -323,6 +334,6 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("plain data always has a postcard form")
 }
 
-fn decode<'a, T: Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, OpenError> {
+pub(super) fn decode<'a, T: Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, OpenError> {
     postcard::from_bytes(body).map_err(|error| OpenError::Record(format!("{what}: {error}")))
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::{Chunk, ImageError, ImageReader, Progress, Summary, Watch, told};
+use super::{Chunk, Header, ImageError, ImageReader, Progress, Summary, Watch, told};
 use crate::checkpoint::Manifest;
 use crate::store::{Changes, MANIFEST, Space, Span, Store, row};
 use crate::view::{index_entry, widen};
@@ -28,30 +28,59 @@ pub fn install<R: Read>(
     state: Vec<u8>,
     watch: &mut Watch<'_>,
 ) -> Result<Summary, ImageError> {
-    empty(store, watch)?;
-    let lsn = Lsn(place.replay_from.0.saturating_sub(1));
+    let installer = Installer::begin(store, place, watch)?;
     while let Some(chunk) = image.next_chunk()? {
-        store.room()?;
-        store.apply(changes(image, &chunk, lsn)?)?;
+        installer.put(image.header(), &chunk)?;
         told(watch, image.progress())?;
     }
-    let Some(summary) = image.summary().cloned() else {
-        return Err(Error::Internal { message: "an image ended without an end".into() }.into());
-    };
-    store.flush()?;
-    let header = image.header();
-    let (schema, frontier) = (header.schema.clone(), header.frontier.clone());
-    Manifest { replay_from: place.replay_from, needs: place.needs, schema, frontier, state }.save(store)?;
-    Ok(summary)
+    installer.finish(image, state)
+}
+
+/// [`install`] in steps, for those who want to see the rows, or know their own state only at the end.
+pub struct Installer<'a> {
+    store: &'a dyn Store,
+    place: Place,
+}
+
+impl<'a> Installer<'a> {
+    /// Empties the store.
+    pub fn begin(
+        store: &'a dyn Store,
+        place: Place,
+        watch: &mut Watch<'_>,
+    ) -> Result<Installer<'a>, ImageError> {
+        empty(store, watch)?;
+        Ok(Installer { store, place })
+    }
+
+    /// Writes a chunk's rows and their index entries.
+    pub fn put(&self, header: &Header, chunk: &Chunk) -> Result<(), ImageError> {
+        self.store.room()?;
+        let lsn = Lsn(self.place.replay_from.0.saturating_sub(1));
+        Ok(self.store.apply(changes(header, chunk, lsn)?)?)
+    }
+
+    /// After the last chunk: makes the store whole, durably.
+    pub fn finish<R: Read>(self, image: &ImageReader<R>, state: Vec<u8>) -> Result<Summary, ImageError> {
+        let Some(summary) = image.summary().cloned() else {
+            return Err(
+                Error::Internal { message: "an image is to be finished before its end".into() }.into()
+            );
+        };
+        self.store.flush()?;
+        let Header { schema, frontier, .. } = image.header().clone();
+        let Place { replay_from, needs } = self.place;
+        Manifest { replay_from, needs, schema, frontier, state }.save(self.store)?;
+        Ok(summary)
+    }
 }
 
 /// A chunk's rows and their index entries.
-fn changes<R: Read>(image: &ImageReader<R>, chunk: &Chunk, lsn: Lsn) -> Result<Changes, Error> {
+fn changes(header: &Header, chunk: &Chunk, lsn: Lsn) -> Result<Changes, Error> {
     let mut changes = Changes::default();
-    let Some(table) = image.header().schema.tables.get(&chunk.table) else {
-        return Err(Error::Internal {
-            message: format!("a chunk of table {}, which is not declared", chunk.table),
-        });
+    let Some(table) = header.schema.tables.get(&chunk.table) else {
+        let message = format!("a chunk of table {}, which is not declared", chunk.table);
+        return Err(Error::Internal { message });
     };
     for (key, state) in &chunk.rows {
         changes.put(Space::Rows(table.id).key(key), row::encode(lsn, state)?);

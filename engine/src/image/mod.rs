@@ -44,7 +44,7 @@ use std::sync::Arc;
 use gemini_shadow_ops::{Frontier, Schema, SiteId};
 use serde::{Deserialize, Serialize};
 
-pub use install::{Place, install};
+pub use install::{Installer, Place, install};
 pub use read::{Chunk, ImageReader, verify};
 pub use write::write;
 

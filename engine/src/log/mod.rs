@@ -71,11 +71,14 @@ pub struct LogOptions {
     pub identity: u64,
     /// How many cut segments are kept for reuse.
     pub spares: usize,
+    /// Where a new log's first segment begins: 0, unless what came before is in an image. Then the log is never taken for one
+    /// that reaches back to the beginning.
+    pub begin: Lsn,
 }
 
 impl Default for LogOptions {
     fn default() -> LogOptions {
-        LogOptions { segment_bytes: 32 * 1024 * 1024, create: true, identity: 0, spares: 2 }
+        LogOptions { segment_bytes: 32 * 1024 * 1024, create: true, identity: 0, spares: 2, begin: Lsn(0) }
     }
 }
 

@@ -341,10 +341,11 @@ pub(super) fn open(options: &LogOptions, disk: &dyn Disk) -> LogResult<(Shared, 
         if !options.create {
             return Err(LogError::NoLog { directory: disk.describe("") });
         }
-        let header = SegmentHeader { epoch: 1, identity: options.identity, base: 0, capacity: segment_bytes };
+        let (identity, base) = (options.identity, options.begin.0);
+        let header = SegmentHeader { epoch: 1, identity, base, capacity: segment_bytes };
         let file = prepare(disk, &mut keeper, &header)?;
-        let state = state(vec![Segment::new(header, Some(file))], None, SEGMENT_HEADER);
-        let lsn = Lsn(SEGMENT_HEADER);
+        let lsn = Lsn(base + SEGMENT_HEADER);
+        let state = state(vec![Segment::new(header, Some(file))], None, lsn.0);
         let opened = Opened { created: true, first: lsn, end: lsn, records: 0, torn: None };
         return Ok((shared(options.identity, segment_bytes, keeper, state), opened));
     }

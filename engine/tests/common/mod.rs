@@ -102,7 +102,13 @@ pub fn delete(snapshot: &Snapshot, table: TableId, id: i64) -> Op {
 
 pub fn options() -> Options {
     Options {
-        log: LogOptions { segment_bytes: 64 * 1024, create: true, identity: 7, spares: 1 },
+        log: LogOptions {
+            segment_bytes: 64 * 1024,
+            create: true,
+            identity: 7,
+            spares: 1,
+            ..LogOptions::default()
+        },
         memory: 64 * 1024 * 1024,
         checkpoint_every: 1 << 20,
         conflicts: Retention { bytes: 1 << 20, age: u64::MAX },

@@ -102,7 +102,8 @@ impl Replica {
         }
         if hello.cluster != self.options.cluster {
             return Err(format!(
-                "it belongs to cluster {:032x}, this site to {:032x}",
+                "it belongs to cluster {:032x}, this site to {:032x} (the sites of a restored cluster are all restored from the \
+                 same backup)",
                 hello.cluster, self.options.cluster
             ));
         }

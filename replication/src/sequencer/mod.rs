@@ -66,7 +66,7 @@ use border::{check, from_raft, raft_id, site_of, to_raft};
 use parking::Park;
 use proposals::Proposals;
 use records::Record;
-pub use records::SequencerRecovery;
+pub use records::{SequencerRecovery, beginning};
 #[cfg(test)]
 pub use records::{describe, entries_written};
 use storage::{Body, Hard, Storage, base_of, body};

@@ -52,6 +52,13 @@ impl Record {
     }
 }
 
+/// The body of the first `Record::Sequencer` of a site that begins with a database up to red index `r`, restored from a backup: an
+/// empty log whose first entry of ours gets `r + 1`. All sites of such a cluster begin alike.
+pub fn beginning(r: u64) -> Vec<u8> {
+    let base = Base { r, ..Base::default() };
+    Record::Whole { hard: Hard::default(), base, slots: Vec::new(), open: Vec::new() }.encode()
+}
+
 /// Rebuilds the sequencer's state from its records in the log.
 #[derive(Debug, Default)]
 pub struct SequencerRecovery {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on panics
 
 mod alone;
+mod backup;
 mod bad_data;
 mod bad_input;
 mod divergence;

@@ -27,7 +27,13 @@ pub(super) fn random(seed: u64) -> impl FnMut() -> u64 {
 }
 
 pub(super) fn options() -> LogOptions {
-    LogOptions { segment_bytes: 8192, create: true, identity: 0x1122_3344_5566_7788, spares: 2 }
+    LogOptions {
+        segment_bytes: 8192,
+        create: true,
+        identity: 0x1122_3344_5566_7788,
+        spares: 2,
+        ..LogOptions::default()
+    }
 }
 
 pub(super) fn open(disk: &MemDisk) -> LogResult<(Log, Opened)> {
