@@ -8,8 +8,10 @@
 //!             └─ config (sites.toml)
 //! ```
 //!
-//! `init` creates a cluster, `backup` keeps and restores its contents, `shell` is a small client, `relay` emulates an ocean, `demo` shows it all.
+//! `init` creates a cluster, `backup` keeps and restores its contents, `shell` is a small client, `relay` emulates an ocean,
+//! `demo` shows it all, `advise` says what to annotate.
 
+mod advise;
 pub mod backup;
 pub mod cli;
 pub mod config;

@@ -1,7 +1,7 @@
 //! A site of one, in memory, for tests of SQL: an engine with its log on a disk that is none, and a red order that nobody else
 //! writes. It certifies with the real window, so that refusals and re-runs can be tried.
 //!
-//! It is not for production: it has no threads, and commits while the caller waits.
+//! `gemini advise` tries schemas out on it. It serves nobody: it has no threads, and commits while the caller waits.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::advise::{self, AdviseArgs, AdviseError};
 use crate::config::{Cluster, ConfigError, Site};
 use crate::demo::{self, DemoArgs, DemoError};
 use crate::init::{self, EXAMPLE_SITES, InitError, Plan};
@@ -46,6 +47,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show a site's log, or its tables, in readable form; changes nothing
     Dump(dump::DumpArgs),
+    /// Say which annotations would make a workload's transactions blue, and what each of them means
+    Advise(AdviseArgs),
     /// Talk SQL to a site (for history and completion use psql)
     Shell(ShellArgs),
     /// Show it: three sites on emulated wide-area links, TPC-W on all of them, and checks
@@ -174,6 +177,10 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Restore(args) => backup::restore(&args),
         Command::Check(args) => check::run(&args),
         Command::Dump(args) => dump::run(&args),
+        Command::Advise(args) => advise::run(&args).map_err(|e| match e {
+            AdviseError::Unwritable { .. } => CliError::Failed(e.to_string()),
+            e => CliError::Usage(e.to_string()),
+        }),
         Command::Shell(args) => {
             let (_, site) = args.place.load()?;
             let shell = crate::shell::run(&site.name, site.sql, args.command.as_deref());

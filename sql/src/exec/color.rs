@@ -18,8 +18,7 @@ use crate::error::Result;
 use crate::plan::{Prepared, PreparedBody};
 use crate::txn::{ColorSetting, Transaction};
 
-/// Runs the generator of a statement without keeping its effects and says the colour, the reasons, and the
-/// annotations that would make it blue: one line each.
+/// Says the colour of a statement, the reasons, and the annotations that would make it blue: one line each.
 pub async fn explain_color(
     prepared: &Arc<Prepared>,
     params: Vec<Value>,
@@ -27,10 +26,26 @@ pub async fn explain_color(
     transaction: &mut Transaction,
 ) -> Result<Vec<String>> {
     let schema = transaction.schema(&*context.host);
+    let forced = transaction.options().color == ColorSetting::Red;
+    Ok(match judge(prepared, params, context, transaction).await? {
+        Some((classification, note)) => lines(&schema, &classification, forced, note),
+        None => read_only(transaction),
+    })
+}
+
+/// Runs the generator of a statement without keeping its effects and classifies them; a remark, if they were made up. None: it
+/// only reads.
+pub async fn judge(
+    prepared: &Arc<Prepared>,
+    params: Vec<Value>,
+    context: &ExecContext,
+    transaction: &mut Transaction,
+) -> Result<Option<(Classification, Option<&'static str>)>> {
+    let schema = transaction.schema(&*context.host);
     if let PreparedBody::Select(_) = prepared.body
         && !prepared.writes()
     {
-        return Ok(read_only(transaction));
+        return Ok(None);
     }
     // What the transaction has done before is not this statement's: it is judged alone, if it can be.
     let mut scratch = Transaction::new(transaction.options());
@@ -42,13 +57,11 @@ pub async fn explain_color(
     target.rollback_to(&savepoint);
     target.forget_minted(minted);
     let affected = outcome?;
-    let forced = transaction.options().color == ColorSetting::Red;
-    let (classification, note) = if affected > 0 || draft.ops.iter().any(|_| own) {
+    Ok(Some(if affected > 0 || draft.ops.iter().any(|_| own) {
         (gemini_shadow_ops::classify::classify(&schema, &draft), None)
     } else {
         (shape(prepared, &schema, &draft), Some("no row matches: judged by what it would do to one"))
-    };
-    Ok(lines(&schema, &classification, forced, note))
+    }))
 }
 
 /// Runs the generator without using up minted values.

@@ -28,6 +28,7 @@ mod copy;
 mod environment;
 mod extended;
 mod fresh;
+mod judge;
 mod run;
 mod sequence;
 pub mod settings;
@@ -45,6 +46,7 @@ pub use client::{Client, Collected, CopyInput, Mark, Notice, Severity};
 pub use commit::Failure;
 pub use environment::{SessionEnvironment, SharedState};
 pub use extended::{Described, PreparedStatement};
+pub use judge::Judgement;
 pub use settings::Settings;
 
 use crate::catalog::Catalog;

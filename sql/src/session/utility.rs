@@ -88,7 +88,7 @@ impl Session {
         Ok(Outcome::Complete(tag.to_string()))
     }
 
-    fn public(&self) -> bool {
+    pub(super) fn public(&self) -> bool {
         self.state.settings.lock().typed.public_in_path
     }
 
