@@ -45,6 +45,17 @@ pub struct Submission {
     pub durability: Durability,
     /// Give up waiting after this many microseconds (statement_timeout, or the site's commit timeout if None).
     pub timeout: Option<u64>,
+    /// For those who look at red transactions: which statement, and how long it took to generate. None: blue.
+    pub about: Option<About>,
+}
+
+/// What a transaction was made by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The shape of its last statement that wrote: `?` for values.
+    pub statement: String,
+    /// From the transaction's begin to its submission, µs; the client's pauses within a block are in it.
+    pub generated: u64,
 }
 
 /// A committed transaction.

@@ -189,6 +189,10 @@ impl StatusSource for Report {
         for (name, kind, help, value) in plain {
             page.put(name, kind, help, value);
         }
+        for (rule, n) in self.shared.red_rules() {
+            let name = format!("gemini_red_reasons_total{{reason=\"{}\"}}", rule.name());
+            page.put(&name, "counter", "Red submissions by reason; one may have several", n);
+        }
         for (site, n) in status.frontier.blues() {
             let name = format!("gemini_blue_applied{{origin=\"{}\"}}", self.label(site));
             page.put(&name, "gauge", "Blue transactions applied, by origin", n);

@@ -176,6 +176,7 @@ async fn commits(host: Arc<SiteHost>, count: usize) -> Vec<Duration> {
             explicit: Vec::new(),
             durability: Durability::Local,
             timeout: None,
+            about: None,
         };
         host.submit(submission).await.unwrap();
         times.push(since.elapsed());

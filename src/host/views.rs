@@ -9,6 +9,7 @@ use gemini_shadow_ops::{
 };
 use gemini_sql::expr::{SessionInfo, text};
 use gemini_sql::host::{Host, TransactionStatus, View};
+use gemini_sql::session::item_name;
 
 use super::SiteHost;
 
@@ -137,9 +138,15 @@ fn transactions(host: &SiteHost) -> View {
         ("id", DataType::Text),
         ("outcome", DataType::Text),
         ("red_index", DataType::Int8),
+        ("statement", DataType::Text),
         ("reasons", DataType::Text),
         ("milliseconds", DataType::Float8),
+        ("generate", DataType::Float8),
+        ("order", DataType::Float8),
+        ("apply", DataType::Float8),
+        ("conflict", DataType::Text),
     ];
+    let snapshot = host.snapshot();
     let row = |red: crate::site::RecentRed| {
         let (outcome, index) = match red.outcome {
             TransactionStatus::Committed(gemini_shadow_ops::TxnId::Red(r)) => ("committed", number(r)),
@@ -153,11 +160,20 @@ fn transactions(host: &SiteHost) -> View {
             words(red.id.to_string()),
             words(outcome),
             index,
+            words(red.statement),
             words(red.reasons),
-            Value::Float8(red.answered_after as f64 / 1_000.0),
+            milliseconds(red.generated + red.ordered + red.applied),
+            milliseconds(red.generated),
+            milliseconds(red.ordered),
+            milliseconds(red.applied),
+            red.conflict.map_or(Value::Null, |item| words(item_name(snapshot.schema(), &item))),
         ]
     };
     (columns, host.shared.recent().into_iter().map(row).collect())
+}
+
+fn milliseconds(micros: u64) -> Value {
+    Value::Float8(micros as f64 / 1_000.0)
 }
 
 /// Values that concurrent writes displaced here.

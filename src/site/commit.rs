@@ -8,6 +8,7 @@ use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Color, Dot, Hlc, Item, SequenceId, ShadowTransaction, Stamp, TxnId};
 use gemini_sql::host::{CommitError, Committed, Durability, Submission};
 
+use super::shared::RecentRed;
 use super::{Outcome, Output, Reply, Site};
 
 /// An answer that waits for its log position to be on disk.
@@ -18,6 +19,8 @@ pub(super) struct Acknowledgement {
     pub outcome: Outcome,
     /// Then wait for a majority to have this dot, until then.
     pub quorum: Option<(u64, u64)>,
+    /// A red transaction's story, told once it is on disk; its `applied` is the moment when it came.
+    pub recent: Option<Box<RecentRed>>,
 }
 
 /// A blue commit, durable here, that waits for a majority's disks.
@@ -141,6 +144,7 @@ impl Site {
             reply,
             outcome: Ok(Committed { id: TxnId::Blue(dot), color: Color::Blue, seq }),
             quorum: (durability == Durability::Quorum).then_some((dot.n, self.now + timeout)),
+            recent: None,
         };
         match planted(Fault::BlueBeforeSync) {
             true => self.acknowledge(acknowledgement, out),
@@ -152,7 +156,11 @@ impl Site {
     }
 
     pub(super) fn acknowledge(&mut self, acknowledgement: Acknowledgement, out: &mut Vec<Output>) {
-        let Acknowledgement { reply, outcome, quorum, .. } = acknowledgement;
+        let Acknowledgement { reply, outcome, quorum, recent, .. } = acknowledgement;
+        if let Some(mut recent) = recent {
+            recent.applied = self.now.saturating_sub(recent.applied);
+            self.shared.record_recent(*recent);
+        }
         match quorum {
             Some((n, deadline)) if self.options.members.len() > 1 => {
                 self.quorum.push_back(Quorum { n, deadline, reply, outcome });

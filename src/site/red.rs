@@ -9,7 +9,7 @@ use gemini_shadow_ops::{
     Color, Entry, EntryId, Item, RedTransaction, TableId, TxnId, Verdict,
     verdict::{EntryStatus, Refusal},
 };
-use gemini_sql::host::{CommitError, Committed, Submission, TransactionStatus};
+use gemini_sql::host::{About, CommitError, Committed, Submission, TransactionStatus};
 
 use super::commit::{Acknowledgement, Reservation};
 use super::shared::{RecentRed, committed};
@@ -20,8 +20,26 @@ use super::{Outcome, Output, Reply, Site};
 pub(super) struct Proposal {
     pub reply: Reply<Outcome>,
     pub reasons: String,
+    pub about: About,
     pub submitted: u64,
     pub deadline: u64,
+}
+
+impl Proposal {
+    /// For `gemini.transactions`, as of `now`.
+    fn story(&self, id: EntryId, outcome: TransactionStatus, now: u64) -> RecentRed {
+        RecentRed {
+            id,
+            color: Color::Red,
+            reasons: self.reasons.clone(),
+            outcome,
+            statement: self.about.statement.clone(),
+            generated: self.about.generated,
+            ordered: now.saturating_sub(self.submitted),
+            applied: now,
+            conflict: None,
+        }
+    }
 }
 
 impl Site {
@@ -31,6 +49,10 @@ impl Site {
         let reasons = submission.classification.reasons.iter().map(|reason| reason.describe(&schema).why);
         let reasons: std::collections::BTreeSet<String> = reasons.collect();
         let reasons = reasons.into_iter().collect::<Vec<_>>().join("; ");
+        let rules: std::collections::BTreeSet<_> =
+            submission.classification.reasons.iter().map(|reason| reason.rule).collect();
+        self.shared.count_rules(rules.into_iter());
+        let about = submission.about.clone().unwrap_or_default();
         let deadline = self.now + submission.timeout.unwrap_or(self.options.commit_timeout);
         self.claim(&submission, id);
         let transaction = match self.stamped(submission.transaction) {
@@ -61,7 +83,7 @@ impl Site {
             return;
         }
         self.shared.record(id, TransactionStatus::InProgress);
-        self.proposals.insert(id, Proposal { reply, reasons, submitted: self.now, deadline });
+        self.proposals.insert(id, Proposal { reply, reasons, about, submitted: self.now, deadline });
     }
 
     /// Explicit values of this site's own class: minting goes on above them (durably, before the proposal: the replica
@@ -130,22 +152,17 @@ impl Site {
                 ),
             }),
         };
-        self.shared.record_recent(RecentRed {
-            id,
-            color: Color::Red,
-            reasons: proposal.reasons,
-            outcome: status,
-            answered_after: self.now - proposal.submitted,
-            conflict: match &outcome {
-                Err(CommitError::Refused { item, .. }) => item.clone(),
-                _ => None,
-            },
-        });
+        let conflict = match &outcome {
+            Err(CommitError::Refused { item, .. }) => item.clone(),
+            _ => None,
+        };
+        let recent = RecentRed { conflict, ..proposal.story(id, status, self.now) };
         self.acknowledgements.push_back(Acknowledgement {
             position: if planted(Fault::RedBeforeSync) { Lsn(0) } else { position },
             reply: proposal.reply,
             outcome,
             quorum: None,
+            recent: Some(Box::new(recent)),
         });
     }
 
@@ -164,10 +181,13 @@ impl Site {
     pub(super) fn failed(&mut self, id: EntryId, failure: Failure, out: &mut Vec<Output>) {
         let Some(proposal) = self.proposals.remove(&id) else { return };
         self.counts.unavailable += 1;
+        let mut told = proposal.story(id, TransactionStatus::Unknown, self.now);
+        told.applied = 0;
         let error = match failure {
             Failure::Unavailable(unavailable) => {
                 self.release(id);
                 self.shared.record(id, TransactionStatus::Void);
+                told.outcome = TransactionStatus::Void;
                 CommitError::Unavailable { message: self.unreachable(&unavailable) }
             }
             // Its claims stay until the log has said how it ended: a value it may yet insert is nobody else's.
@@ -181,6 +201,7 @@ impl Site {
                 }
             }
         };
+        self.shared.record_recent(told);
         out.push(Output::Reply(proposal.reply, Err(error)));
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use gemini_engine::Reader;
 use gemini_shadow_ops::verdict::EntryStatus;
-use gemini_shadow_ops::{Color, EntryId, Frontier, Item, SiteId, TxnId};
+use gemini_shadow_ops::{Color, EntryId, Frontier, Item, Rule, SiteId, TxnId};
 use gemini_sql::host::TransactionStatus;
 use parking_lot::{Mutex, RwLock};
 
@@ -99,8 +99,12 @@ pub struct RecentRed {
     /// The reasons, readable.
     pub reasons: String,
     pub outcome: TransactionStatus,
-    /// Microseconds from the submission to the answer.
-    pub answered_after: u64,
+    /// The shape of its last statement that wrote.
+    pub statement: String,
+    /// Microseconds from its begin to its submission, from there to its red index being here, and from there to the disk.
+    pub generated: u64,
+    pub ordered: u64,
+    pub applied: u64,
     pub conflict: Option<Item>,
 }
 
@@ -110,6 +114,8 @@ struct Outcomes {
     order: VecDeque<EntryId>,
     by_id: BTreeMap<EntryId, TransactionStatus>,
     recent: VecDeque<RecentRed>,
+    /// How many submissions were red by each rule.
+    rules: BTreeMap<Rule, u64>,
 }
 
 /// Outcomes are remembered for this many entries, at the least as long as the certification window.
@@ -145,6 +151,18 @@ impl Shared {
     /// The newest red transactions of this site's sessions, oldest first.
     pub fn recent(&self) -> Vec<RecentRed> {
         self.outcomes.lock().recent.iter().cloned().collect()
+    }
+
+    /// How many red submissions of this site's sessions had which reason; one may have several.
+    pub fn red_rules(&self) -> BTreeMap<Rule, u64> {
+        self.outcomes.lock().rules.clone()
+    }
+
+    pub(super) fn count_rules(&self, rules: impl Iterator<Item = Rule>) {
+        let mut outcomes = self.outcomes.lock();
+        for rule in rules {
+            *outcomes.rules.entry(rule).or_default() += 1;
+        }
     }
 
     /// What the certification window remembers, at a start.

@@ -100,6 +100,7 @@ impl Driven {
             explicit: Vec::new(),
             durability: Durability::Local,
             timeout: None,
+            about: None,
         };
         let (reply, outcome) = Reply::new();
         self.step(Input::Submit { submission: Box::new(submission), reply });

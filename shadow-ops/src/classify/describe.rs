@@ -13,6 +13,29 @@ pub struct Description {
     pub hint: Option<String>,
 }
 
+impl Rule {
+    /// As metrics count it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::StrictColumn => "strict column",
+            Rule::StrictRows => "strict rows",
+            Rule::KeyNotUniqueByConstruction => "key not unique by construction",
+            Rule::UniqueKey => "unique key",
+            Rule::ForeignKey => "foreign key",
+            Rule::ReferencedRow => "referenced row",
+            Rule::KeyUpdate => "key update",
+            Rule::CheckAcrossColumns => "check across columns",
+            Rule::Bound => "bound",
+            Rule::DeltaAssigned => "delta assigned",
+            Rule::DeltaNearRange => "delta near its range",
+            Rule::ExplicitSequenceValue => "explicit sequence value",
+            Rule::SchemaChange => "schema change",
+            Rule::Forced => "forced",
+            Rule::Unknown => "unknown",
+        }
+    }
+}
+
 impl Reason {
     /// Why it is red, and what would make it blue. What is not in this schema any more goes by its id.
     pub fn describe(&self, schema: &Schema) -> Description {

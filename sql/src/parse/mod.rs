@@ -22,6 +22,7 @@ mod alter;
 mod ast;
 mod bound;
 mod ddl;
+mod shape;
 mod shell;
 mod tokens;
 mod types;
@@ -33,6 +34,7 @@ pub use ast::{
     Statement, TransactionModes,
 };
 pub use bound::bounds_of;
+pub use shape::shape;
 pub use tokens::{LIMITS, Limits, position};
 pub use types::{data_type, fold, ident, object_name};
 

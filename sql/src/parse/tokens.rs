@@ -10,7 +10,7 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use crate::error::SqlError;
 use crate::sqlstate;
 
-static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+pub(super) static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
 
 /// What a text may be.
 #[derive(Clone, Copy, Debug)]

@@ -39,6 +39,11 @@ impl Cached {
         Cached { text, statement, types, public_in_path, plan: RwLock::new(None) }
     }
 
+    /// Its text without its values.
+    pub fn shape(&self) -> String {
+        crate::parse::shape(self.text.get(self.statement.range.clone()).unwrap_or_default())
+    }
+
     /// The plan for a schema. `own`: the transaction has changed the schema itself.
     pub fn plan(
         &self,

@@ -1,11 +1,11 @@
 //! Handing a transaction to the site, and what its refusals mean for the client.
 
 use gemini_engine::Seq;
-use gemini_shadow_ops::{Item, Schema, SequenceId, TableId};
+use gemini_shadow_ops::{Color, Item, Schema, SequenceId, TableId};
 
 use super::{Client, Mode, Session, report};
 use crate::error::SqlError;
-use crate::host::CommitError;
+use crate::host::{About, CommitError};
 use crate::sqlstate;
 
 /// How often a statement is run in all before its client is told of the conflict.
@@ -176,9 +176,16 @@ impl Session {
             let settings = self.state.settings.lock();
             (settings.typed.durability, settings.typed.statement_timeout)
         };
-        let Some(submission) = active.transaction.submission(&*host, durability, timeout)? else {
+        let Some(mut submission) = active.transaction.submission(&*host, durability, timeout)? else {
             return Ok(());
         };
+        if submission.classification.color == Color::Red {
+            let generated = host.now().saturating_sub(active.started);
+            submission.about = Some(About {
+                statement: active.wrote.as_ref().map_or_else(String::new, |cached| cached.shape()),
+                generated: u64::try_from(generated).unwrap_or(0),
+            });
+        }
         match host.submit(submission).await {
             Ok(committed) => {
                 *self.state.last_color.lock() = Some(committed.color);

@@ -43,7 +43,7 @@ use parking_lot::Mutex;
 
 pub use cache::{Cached, PlanCache};
 pub use client::{Client, Collected, CopyInput, Mark, Notice, Severity};
-pub use commit::Failure;
+pub use commit::{Failure, item_name};
 pub use environment::{SessionEnvironment, SharedState};
 pub use extended::{Described, PreparedStatement};
 pub use judge::Judgement;
@@ -111,6 +111,8 @@ struct Active {
     changed_schema: bool,
     /// µs since 2000: now().
     started: i64,
+    /// Its last statement that wrote.
+    wrote: Option<Arc<Cached>>,
 }
 
 /// A bound statement: the protocol's portals and SQL's cursors.
@@ -262,6 +264,7 @@ impl Session {
             saved: self.state.settings.lock().save(),
             changed_schema: false,
             started,
+            wrote: None,
         });
         self.mode = mode;
     }

@@ -249,6 +249,9 @@ impl Session {
             let cursor = Cursor::open(prepared.clone(), params.clone(), &context, &mut active.transaction)?;
             // The cursor may have taken a newer snapshot, with another schema.
             if active.transaction.schema(&*host).version == prepared.schema_version {
+                if prepared.writes() {
+                    active.wrote = Some(cached.clone());
+                }
                 return Ok((cursor, prepared, context));
             }
         }

@@ -82,7 +82,10 @@ impl Session {
                 }
             }
             Body::Unlisten => {}
-            Body::Ddl(ddl) => self.run_ddl(ddl).await?,
+            Body::Ddl(ddl) => {
+                self.run_ddl(ddl).await?;
+                self.active()?.wrote = Some(cached.clone());
+            }
             Body::Dml(_) => return Err(SqlError::internal("a query among the utilities").into()),
         }
         Ok(Outcome::Complete(tag.to_string()))

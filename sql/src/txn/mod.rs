@@ -558,6 +558,7 @@ impl Transaction {
             explicit: self.explicit_values.iter().copied().collect(),
             durability,
             timeout,
+            about: None,
         }))
     }
 
