@@ -25,7 +25,6 @@ pub(crate) fn site_options(cluster: &Cluster, site: &Site, random: u64) -> Optio
         log: LogOptions { identity, segment_bytes: segment(cluster.log.checkpoint as u64), ..defaults.log },
         checkpoint_every: cluster.log.checkpoint as u64,
         watch: super::progress::watch(),
-        ..defaults
     };
     Options {
         id: site.id,
