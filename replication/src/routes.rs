@@ -53,9 +53,16 @@ pub enum Passed {
 
 impl Routes {
     /// Without any link yet. A link is broken after `silence` microseconds without a word.
-    pub fn new(me: SiteId, members: impl IntoIterator<Item = SiteId>, silence: u64) -> Routes {
-        let members = members.into_iter().collect();
-        Routes { me, members, silence, neighbours: BTreeMap::new(), table: BTreeMap::new() }
+    pub fn new(me: SiteId, silence: u64) -> Routes {
+        Routes { me, members: BTreeSet::new(), silence, neighbours: BTreeMap::new(), table: BTreeMap::new() }
+    }
+
+    /// Whom there are ways to: nobody else is reached, or relays.
+    pub fn follow(&mut self, members: impl IntoIterator<Item = SiteId>) {
+        self.members = members.into_iter().collect();
+        let members = &self.members;
+        self.neighbours.retain(|site, _| members.contains(site));
+        self.neighbours.values_mut().for_each(|n| n.reach.retain(|site, _| members.contains(site)));
     }
 
     /// A direct link is up.
@@ -195,7 +202,8 @@ mod tests {
     }
 
     fn line(n: u16, links: &[(usize, usize)]) -> Vec<Routes> {
-        let mut sites: Vec<Routes> = (0..n).map(|i| Routes::new(site(i), (0..n).map(site), 100)).collect();
+        let mut sites: Vec<Routes> = (0..n).map(|i| Routes::new(site(i), 100)).collect();
+        sites.iter_mut().for_each(|routes| routes.follow((0..n).map(site)));
         for &(a, b) in links {
             let (id_a, id_b) = (sites[a].me, sites[b].me);
             sites[a].connected(0, id_b);

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gemini_shadow_ops::{Dot, Entry, EntryId, Frontier, SiteId};
+use gemini_shadow_ops::{Dot, Entry, EntryId, Frontier, MemberChange, Members, SiteId};
 
 use crate::replica::Output;
 use crate::simulation::site::{Record, Site, entry, transaction};
@@ -161,6 +161,34 @@ impl Script {
         });
         let _ = writeln!(self.text, "{id}: commits {dot}");
         dot
+    }
+
+    /// One site more, which has not joined.
+    pub fn add(&mut self, first: u16) -> u16 {
+        let id = self.sites.len() as u16;
+        self.sites.push(Some(Site::open(self.now, SiteId(id), first, Vec::new(), 0)));
+        self.at(id, |site, now, out| site.replica.start(now, &site.maps, out));
+        id
+    }
+
+    /// A change of the members, proposed by a site until it shows there.
+    pub fn change(&mut self, id: u16, change: MemberChange) {
+        let before = self.members(id);
+        for _ in 0..40 {
+            self.at(id, |site, now, out| {
+                assert_eq!(site.replica.propose_change(now, change.clone(), &site.maps, out), Ok(()));
+            });
+            self.pass(500);
+            if self.members(id) != before {
+                return;
+            }
+        }
+        panic!("no change: {}", self.text);
+    }
+
+    /// The members where a site is.
+    pub fn members(&self, id: u16) -> Members {
+        self.sites[usize::from(id)].as_ref().map(|site| site.members.clone()).unwrap_or_default()
     }
 
     /// A red entry at a site.

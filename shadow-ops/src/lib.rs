@@ -31,6 +31,7 @@
 //! | [`ids`] | names of sites, transactions, tables; stamps; frontiers |
 //! | [`value`] | SQL values, their canonical order, keys, exact sums |
 //! | [`schema`] | tables and rules as the signature; changes, their validity and whether they are plain red |
+//! | [`members`] | who the sites are: joins, fences, reports, final counts |
 //! | [`op`] | shadow operations, transactions, entries, schema changes |
 //! | [`draft`] | what a generator hands over |
 //! | [`classify`](mod@classify) | colours with reasons as data; what generators must refuse |
@@ -75,6 +76,7 @@ pub mod draft;
 pub mod fault;
 pub mod footprint;
 pub mod ids;
+pub mod members;
 pub mod op;
 pub mod row;
 pub mod schema;
@@ -88,6 +90,7 @@ pub use footprint::{ColumnSet, Footprint, Item, Read, Slack, local_items};
 pub use ids::{
     ColumnId, ConstraintId, Dot, EntryId, Frontier, Hlc, IndexId, SequenceId, SiteId, Stamp, TableId, TxnId,
 };
+pub use members::{Member, MemberChange, MemberEntry, Members, Ruling};
 pub use op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp, ShadowTransaction, Write};
 pub use row::{CellStamp, Context, Displaced, Incarnation, RowState};
 pub use schema::{

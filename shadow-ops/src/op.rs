@@ -10,6 +10,7 @@ use crate::footprint::{Footprint, Slack};
 use crate::ids::{
     ColumnId, ConstraintId, EntryId, Frontier, IndexId, SequenceId, SiteId, Stamp, TableId, TxnId,
 };
+use crate::members::{MemberChange, MemberEntry};
 use crate::schema::{Check, Column, ForeignKey, Index, MergeRule, RowRule, Schema, Sequence, Table};
 use crate::value::{Row, Value};
 
@@ -193,24 +194,28 @@ impl Entry {
         match self {
             Entry::Transaction(red) => red.id,
             Entry::Void { id, .. } => *id,
+            Entry::Member(member) => member.id,
         }
     }
 
-    /// R: the red index of the oldest snapshot that it rests on, or (a VOID) that what it names rested on.
+    /// R: the red index of the oldest snapshot that it rests on, or (a VOID) that what it names rested on. A member entry rests
+    /// on none.
     pub fn base(&self) -> u64 {
         match self {
             Entry::Transaction(red) => {
                 red.transaction.statements.iter().map(|seen| seen.red).min().unwrap_or(0)
             }
             Entry::Void { base, .. } => *base,
+            Entry::Member(_) => 0,
         }
     }
 
-    /// The blue transactions and the red index it waits for; none for a VOID.
+    /// The blue transactions and the red index it waits for; none for a VOID, and of member entries only CLOSE has some.
     pub fn deps(&self) -> Option<&Frontier> {
         match self {
             Entry::Transaction(red) => Some(&red.transaction.deps),
-            Entry::Void { .. } => None,
+            Entry::Member(MemberEntry { change: MemberChange::Close { counts, .. }, .. }) => Some(counts),
+            Entry::Void { .. } | Entry::Member(_) => None,
         }
     }
 }
@@ -245,6 +250,8 @@ pub enum Entry {
         /// The base R of the entry that it names: once that has left the window, the VOID has nothing to say.
         base: u64,
     },
+    /// Changes the members.
+    Member(MemberEntry),
 }
 
 /// A change of the schema, every id and constant fixed by its generator. DDL reads and writes [`crate::Item::Catalogue`],

@@ -11,6 +11,7 @@ use std::fmt::{self, Display, Formatter, Write as _};
 use crate::classify::Reason;
 use crate::footprint::{ColumnSet, Footprint, Item, Read, Slack};
 use crate::ids::{Hlc, Stamp, TxnId};
+use crate::members::{MemberChange, MemberEntry};
 use crate::op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp, ShadowTransaction, Write};
 use crate::row::Displaced;
 use crate::value::Value;
@@ -256,6 +257,24 @@ impl Display for Entry {
         match self {
             Entry::Transaction(red) => write!(f, "red {red}"),
             Entry::Void { id, .. } => write!(f, "void {id}"),
+            Entry::Member(member) => member.fmt(f),
+        }
+    }
+}
+
+impl Display for MemberEntry {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.id)?;
+        match &self.change {
+            MemberChange::Join { site, member } => {
+                write!(f, "join {site} {} at {}", member.name, member.peer)
+            }
+            MemberChange::Voter(site) => write!(f, "voter {site}"),
+            MemberChange::Fence(site) => write!(f, "fence {site}"),
+            MemberChange::Report { round, held } => write!(f, "report {held} for r{round}"),
+            MemberChange::Close { round, counts, heir } => {
+                write!(f, "close {counts} for r{round} heir {heir}")
+            }
         }
     }
 }
@@ -290,6 +309,9 @@ impl Display for Refusal {
             }
             Refusal::StaleTable { table } => write!(f, "t{table} was redeclared"),
             Refusal::BaseTooOld { base } => write!(f, "base r{base} is older than the window"),
+            Refusal::Removed { site } => {
+                write!(f, "it depends on transactions of site {site}, which was removed")
+            }
         }
     }
 }

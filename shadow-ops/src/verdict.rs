@@ -13,7 +13,8 @@
 //!
 //! An entry at r is, in this order:
 //!
-//! 1. *void* if it is a VOID, or its id was used before (also by an entry that was refused, or by a VOID);
+//! 1. *void* if it is a VOID, or its id was used before (also by an entry that was refused, or by a VOID); *void* or refused
+//!    if the members say so ([`crate::members`]);
 //! 2. refused if its base is older than the window (of such an entry, and of a VOID of one, no id is remembered: it may have
 //!    been used before the window began);
 //! 3. refused if the version of a table it touches is not the schema's at r, or it names a table it did not vouch for;
@@ -33,7 +34,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, planted};
 use crate::footprint::Item;
-use crate::ids::{EntryId, TableId};
+use crate::ids::{EntryId, SiteId, TableId};
+use crate::members::Ruling;
 use crate::op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp};
 use crate::schema::Schema;
 
@@ -59,10 +61,25 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Refusal {
-    Conflict { item: Item, at: u64 },
-    Slack { constraint: crate::ConstraintId, table: TableId, key: Key },
-    StaleTable { table: TableId },
-    BaseTooOld { base: u64 },
+    Conflict {
+        item: Item,
+        at: u64,
+    },
+    Slack {
+        constraint: crate::ConstraintId,
+        table: TableId,
+        key: Key,
+    },
+    StaleTable {
+        table: TableId,
+    },
+    BaseTooOld {
+        base: u64,
+    },
+    /// It depends on transactions of a site that was removed, and they may be void, or are.
+    Removed {
+        site: SiteId,
+    },
 }
 
 /// How an id was used, as far as the window remembers.
@@ -192,8 +209,16 @@ impl Window {
     /// # Panics
     /// If r is not the next red index: the order has a gap, and going on would make this site differ from the others.
     pub fn decide(&mut self, r: u64, entry: &Entry, schema: &Schema) -> Verdict {
+        self.decide_under(r, entry, schema, &Ruling::Stands)
+    }
+
+    /// The same, where the members have a say: what they do not let stand is void or refused.
+    ///
+    /// # Panics
+    /// As [`Window::decide`].
+    pub fn decide_under(&mut self, r: u64, entry: &Entry, schema: &Schema, ruling: &Ruling) -> Verdict {
         assert_eq!(r, self.last + 1, "red indices are decided one after the other");
-        let (verdict, recent) = self.judge(r, entry, schema);
+        let (verdict, recent) = self.judge(r, entry, schema, ruling);
         self.remember(r, recent);
         verdict
     }
@@ -221,7 +246,10 @@ impl Window {
             (Entry::Void { id, base }, _) if !self.ids.contains_key(id) && !self.too_old(r, *base) => {
                 Recent::ended(*id, EntryStatus::Void(r))
             }
-            (Entry::Transaction(_) | Entry::Void { .. }, _) => Recent::nothing(),
+            (Entry::Transaction(red), Verdict::Void) if !self.ids.contains_key(&red.id) => {
+                Recent::ended(red.id, EntryStatus::Void(r))
+            }
+            (Entry::Transaction(_) | Entry::Void { .. } | Entry::Member(_), _) => Recent::nothing(),
         };
         self.remember(r, recent);
     }
@@ -234,10 +262,14 @@ impl Window {
     /// What the verdict would be at the next red index; remembers nothing. The origin asks before it proposes: an entry
     /// that is refused already need not cross the ocean.
     pub fn foresee(&self, entry: &Entry, schema: &Schema) -> Verdict {
-        self.judge(self.last + 1, entry, schema).0
+        self.judge(self.last + 1, entry, schema, &Ruling::Stands).0
     }
 
-    fn judge(&self, r: u64, entry: &Entry, schema: &Schema) -> (Verdict, Recent) {
+    fn judge(&self, r: u64, entry: &Entry, schema: &Schema, ruling: &Ruling) -> (Verdict, Recent) {
+        if let Entry::Member(_) = entry {
+            let verdict = if *ruling == Ruling::Stands { Verdict::Accepted } else { Verdict::Void };
+            return (verdict, Recent::nothing());
+        }
         let id = entry.id();
         if self.ids.contains_key(&id) && !planted(Fault::CopyAccepted) {
             return (Verdict::Void, Recent::nothing());
@@ -248,6 +280,15 @@ impl Window {
             let recent = if stale { Recent::nothing() } else { Recent::ended(id, EntryStatus::Void(r)) };
             return (Verdict::Void, recent);
         };
+        match ruling {
+            _ if self.too_old(r, entry.base()) => {}
+            Ruling::Stands => {}
+            Ruling::Void => return (Verdict::Void, Recent::ended(id, EntryStatus::Void(r))),
+            Ruling::Refused(refusal) => {
+                let recent = Recent::ended(id, EntryStatus::Refused(r));
+                return (Verdict::Refused(refusal.clone()), recent);
+            }
+        }
         match self.refusal(r, red, entry.base(), schema) {
             Some(refusal @ Refusal::BaseTooOld { .. }) => (Verdict::Refused(refusal), Recent::nothing()),
             Some(refusal) => (Verdict::Refused(refusal), Recent::ended(id, EntryStatus::Refused(r))),

@@ -439,6 +439,7 @@ fn name(verdict: &Verdict) -> &'static str {
         Verdict::Refused(Refusal::Slack { .. }) => "slack",
         Verdict::Refused(Refusal::BaseTooOld { .. }) => "old",
         Verdict::Refused(Refusal::StaleTable { .. }) => "stale",
+        Verdict::Refused(Refusal::Removed { .. }) => "removed",
     }
 }
 

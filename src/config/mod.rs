@@ -18,13 +18,14 @@
 mod raw;
 pub mod units;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gemini_engine::Retention;
 use gemini_replication::quic::{self, ClusterId, Identity, PeerConfig};
-use gemini_shadow_ops::SiteId;
+use gemini_shadow_ops::{Member, SiteId};
 use gemini_sql::host::Durability;
 
 pub(crate) use raw::site_name_problem;
@@ -70,8 +71,10 @@ pub struct Cluster {
     pub conflicts: Retention,
     /// How much log is kept on disk.
     pub log: Log,
-    /// In order of their ids.
+    /// In order of their ids, without those that were removed.
     pub sites: Vec<Site>,
+    /// Those that were removed: their ids, names and minting classes are never used again.
+    pub former: Vec<Site>,
     /// Round trips of the emulated wide area.
     pub links: Vec<Link>,
 }
@@ -138,8 +141,19 @@ pub struct Site {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// It was added later: the others are the first members, with whom the red order began.
+    pub joined: bool,
+    /// It was removed.
+    pub removed: bool,
     /// Where it reaches a peer, if not at the peer's own address: relays.
     pub via: Vec<(SiteId, SocketAddr)>,
+}
+
+impl Site {
+    /// What the red order knows of it.
+    pub fn member(&self) -> Member {
+        Member { name: self.name.clone(), peer: self.peer.to_string(), class: self.minting_class }
+    }
 }
 
 /// The round trip between two sites.
@@ -185,6 +199,12 @@ impl Cluster {
     /// The site of this id.
     pub fn site_by_id(&self, id: SiteId) -> Option<&Site> {
         self.sites.iter().find(|site| site.id == id)
+    }
+
+    /// The first members, whether they are still there or not: the same at every site, for ever.
+    pub fn first(&self) -> BTreeMap<SiteId, Member> {
+        let all = self.sites.iter().chain(&self.former);
+        all.filter(|site| !site.joined).map(|site| (site.id, site.member())).collect()
     }
 
     fn names(&self) -> String {

@@ -99,6 +99,10 @@ struct RawSite {
     certificate: Text,
     key: Text,
     #[serde(default)]
+    joined: bool,
+    #[serde(default)]
+    removed: bool,
+    #[serde(default)]
     via: BTreeMap<Text, Text>,
 }
 
@@ -169,6 +173,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Cluster, Wrong> {
     let mut sites: Vec<Site> = sites.into_iter().map(|(_, site)| site).collect();
     sites.sort_by_key(|site| site.id);
 
+    let (former, sites): (Vec<Site>, Vec<Site>) = sites.into_iter().partition(|site| site.removed);
+    if sites.is_empty() {
+        return Err((cluster_at, "every site of this file is removed: there is none to talk to".into()));
+    }
     let sequencer = match &cluster.sequencer {
         None => sites[0].id,
         Some(name) => lookup(name, &names)?,
@@ -200,6 +208,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Cluster, Wrong> {
         log: check_log(&file.log)?,
         links: check_links(&file.links, &names)?,
         sites,
+        former,
     })
 }
 
@@ -280,6 +289,8 @@ fn check_site(
         data: here.join(site.data.get_ref()),
         certificate: here.join(site.certificate.get_ref()),
         key: here.join(site.key.get_ref()),
+        joined: site.joined,
+        removed: site.removed,
         via,
     })
 }

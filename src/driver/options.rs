@@ -28,7 +28,8 @@ pub(crate) fn site_options(cluster: &Cluster, site: &Site, random: u64) -> Optio
     };
     Options {
         id: site.id,
-        members: cluster.sites.iter().map(|site| (site.id, site.name.clone())).collect(),
+        first: cluster.first(),
+        names: cluster.sites.iter().map(|site| (site.id, site.name.clone())).collect(),
         cluster: u128::from_be_bytes(cluster.id.0),
         preferred: Some(cluster.sequencer),
         minting: MintingClass { class: site.minting_class, classes: cluster.minting_classes },

@@ -94,7 +94,9 @@ impl Running {
         let (ended_sender, ended) = oneshot::channel();
         let signals = Signals { visible: visible_sender, drained: drained_sender };
         let turns = courier.turns.clone();
-        turns.begin(Stepper::new(site, senders, transport.clone(), signals, first));
+        let stepper = Stepper::new(site, senders, transport.clone(), signals, first);
+        stepper.meet();
+        turns.begin(stepper);
         threads::spawn("gemini-site", move || {
             let ended = turns.keep();
             // The others end with their queues; a batch under way is finished first.

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use gemini_engine::{Batch, Reader, Seq};
-use gemini_replication::quic::{Credit, Event, LinkId, SendError, Transport};
+use gemini_replication::quic::{Credit, Event, LinkId, PeerConfig, SendError, Transport};
 use gemini_shadow_ops::SiteId;
 use tokio::sync::watch;
 
 use super::mailbox::{Message, now};
 use super::queue::Queue;
 use super::threads::Senders;
-use crate::site::{Input, Output, Site};
+use crate::site::{Input, MemberStatus, Output, Site};
 
 /// How a site came to its end.
 pub(super) type Ended = Result<(), String>;
@@ -149,6 +149,7 @@ impl Stepper {
                 Output::Minted(reply, outcome) => reply.send(outcome),
                 Output::Visible => visible = true,
                 Output::Disconnect { site, reason } => self.transport.disconnect(site, &reason),
+                Output::Members => self.meet(),
                 Output::Drained => {
                     self.site.checkpoint_now();
                     self.leaving = true;
@@ -162,6 +163,18 @@ impl Stepper {
         self.outputs = outputs;
         self.show(&mut visible);
         Ok(())
+    }
+
+    /// Whoever is or was a member is linked with: those that sites.toml does not name are reached as their JOIN says. One that was
+    /// removed is to be told so when it comes back.
+    pub fn meet(&self) {
+        for member in self.site.shared().status().members {
+            let MemberStatus { site, name, peer, .. } = member;
+            match peer.parse() {
+                Ok(address) => _ = self.transport.meet(PeerConfig { site, name, address }),
+                Err(_) => tracing::error!(site = name, peer, "a member's peer address is not one"),
+            }
+        }
     }
 
     /// Moves the newest visible version on, once per step and before a client hears of it.

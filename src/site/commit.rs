@@ -162,7 +162,7 @@ impl Site {
             self.shared.record_recent(*recent);
         }
         match quorum {
-            Some((n, deadline)) if self.options.members.len() > 1 => {
+            Some((n, deadline)) if self.members.current().len() > 1 => {
                 self.quorum.push_back(Quorum { n, deadline, reply, outcome });
             }
             _ => out.push(Output::Reply(reply, outcome)),

@@ -196,6 +196,15 @@ impl Patrol {
         }
     }
 
+    /// Whom to compare with from now on: the round begins again.
+    pub fn follow(&mut self, now: u64, peers: Vec<SiteId>) {
+        if self.peers != peers {
+            self.peers = peers;
+            (self.place, self.state, self.due) = (Place::default(), State::Idle, now + PAUSE);
+            self.waiting.retain(|(peer, ..)| self.peers.contains(peer));
+        }
+    }
+
     pub fn verification(&self) -> &Verification {
         &self.verification
     }

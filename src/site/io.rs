@@ -10,6 +10,7 @@ use gemini_sql::host::{CommitError, Committed, Submission};
 use tokio::sync::oneshot;
 
 use super::image::Moment;
+use super::members::{MemberAnswer, MemberRequest};
 
 /// Where the answer to an input goes. A session that stopped waiting has dropped the other end; that is no error.
 pub struct Reply<T>(oneshot::Sender<T>);
@@ -85,6 +86,13 @@ pub enum Input {
     Verify(Reply<u64>),
     /// Give the next moment at which what is applied is durable, to make an image of. Not answered if the site stops.
     Image(Reply<Moment>),
+    /// An operator's request to change the members.
+    Member {
+        /// What.
+        request: MemberRequest,
+        /// Answered when it has happened, or will not.
+        reply: Reply<MemberAnswer>,
+    },
     /// Stop taking transactions; [`Output::Drained`] follows when those in flight have ended.
     Drain,
 }
@@ -116,6 +124,8 @@ pub enum Output {
         /// For both logs.
         reason: String,
     },
+    /// The members have changed: [`super::Status::members`] says who there is to be linked with.
+    Members,
     /// Everything in flight has ended and is durable.
     Drained,
     /// Stop the process: going on could lose or invent data.

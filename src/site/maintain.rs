@@ -34,6 +34,7 @@ impl Site {
         self.with_replica(out, |replica, now, shelf, outputs| replica.tick(now, shelf, outputs));
         self.expire_proposals(out);
         self.expire_quorum(out);
+        self.pursue(out);
         if self.now >= self.upkeep.status + STATUS_EVERY {
             self.upkeep.status = self.now;
             self.publish_status();

@@ -43,6 +43,7 @@ mod divergence;
 mod image;
 mod io;
 mod maintain;
+mod members;
 mod mint;
 mod open;
 mod peers;
@@ -56,14 +57,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gemini_engine::{Engine, Lsn, Record};
+use gemini_replication::wire::Removed;
 use gemini_replication::{Clock, Mark, Replica, Timing};
 use gemini_shadow_ops::fault::{Fault, planted};
-use gemini_shadow_ops::{EntryId, Hlc, SiteId, Window};
+use gemini_shadow_ops::{EntryId, Hlc, Member, Members, SiteId, Window};
 use gemini_sql::host::CommitError;
 
 pub use divergence::{Difference, Finding, Verification};
 pub use image::Moment;
 pub use io::{Input, Outcome, Output, Reply};
+pub use members::{MemberAnswer, MemberRequest, MemberStatus, Standing};
 pub use mint::{Minted, Minter, MintingClass};
 pub use open::OpenError;
 pub use restore::{RestoreError, restore};
@@ -75,8 +78,10 @@ pub use steady::Steady;
 pub struct Options {
     /// This site.
     pub id: SiteId,
-    /// Every site of the cluster and its name, this one included.
-    pub members: BTreeMap<SiteId, String>,
+    /// The first members, with which the red order began: what a new data directory is told.
+    pub first: BTreeMap<SiteId, Member>,
+    /// Every site that sites.toml names, this one included: whom to talk to before this site is a member.
+    pub names: BTreeMap<SiteId, String>,
     /// The cluster's id.
     pub cluster: u128,
     /// Where the sequencer's leader belongs.
@@ -107,6 +112,12 @@ pub struct Site {
     replica: Replica,
     clock: Clock,
     window: Window,
+    /// After the last red index applied.
+    members: Members,
+    /// This site is no member any more.
+    removed: Option<Removed>,
+    /// What an operator asks of it.
+    wanted: Option<members::Wanted>,
     shared: Arc<Shared>,
     /// The greatest stamp of anything logged here.
     greatest: Hlc,
@@ -185,6 +196,7 @@ impl Site {
             Input::LogFailed(reason) => self.log_failed(&reason),
             Input::Drain => self.draining = true,
             Input::Image(reply) => self.ask_image(reply),
+            Input::Member { request, reply } => self.member_request(request, reply),
             Input::Verify(reply) => {
                 reply.send(self.patrol.hurry(self.now));
                 self.publish_verification();
@@ -278,6 +290,18 @@ impl Site {
         if let Some(reason) = &self.halted {
             return Some(CommitError::Rejected { sqlstate: "58030", message: reason.clone() });
         }
+        if !self.members.contains(self.options.id) {
+            return Some(CommitError::Rejected {
+                sqlstate: "57P03",
+                message: "this site has not joined the cluster yet: it has to be added (gemini site add) and to catch up".into(),
+            });
+        }
+        if self.leaving() {
+            return Some(CommitError::Rejected {
+                sqlstate: "57P01",
+                message: "this site is leaving the cluster: use another one".to_string(),
+            });
+        }
         if self.engine.full() {
             return Some(CommitError::Rejected {
                 sqlstate: "53100",
@@ -304,6 +328,7 @@ impl Site {
     }
 
     fn name(&self, site: SiteId) -> String {
-        self.options.members.get(&site).cloned().unwrap_or_else(|| format!("site {site}"))
+        let member = || self.members.member(site).map(|member| member.name.clone());
+        self.options.names.get(&site).cloned().or_else(member).unwrap_or_else(|| format!("site {site}"))
     }
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gemini_engine::{Disk, Engine, Record, Replay, Store};
+use gemini_replication::wire::Removed;
 use gemini_replication::{Clock, Recovered, Replica, SequencerRecovery, replica};
 use gemini_shadow_ops::fault::{Fault, planted};
-use gemini_shadow_ops::{Entry, Frontier, Hlc, SequenceId, SiteId, TxnId, Verdict, Window};
+use gemini_shadow_ops::{Entry, Frontier, Hlc, Members, SequenceId, SiteId, TxnId, Verdict, Window};
 use serde::{Deserialize, Serialize};
 
 use super::divergence::Patrol;
@@ -18,6 +19,8 @@ use super::{Counts, Minter, Options, Output, Site};
 /// [`Record::Note`] kinds. Numbers on disk: never change or reuse one.
 pub(super) const NOTE_IDENTITY: u8 = 1;
 pub(super) const NOTE_PEER: u8 = 2;
+pub(super) const NOTE_FIRST: u8 = 3;
+pub(super) const NOTE_REMOVED: u8 = 4;
 
 /// Whose data directory it is; written once, at its first start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +76,7 @@ pub enum OpenError {
 }
 
 /// The first byte of a checkpoint's part of the site's.
-const KEPT_FORMAT: u8 = 2;
+const KEPT_FORMAT: u8 = 3;
 
 /// What a checkpoint keeps for the site beside the engine's tables: the same facts that [`Gathered`] collects from the log,
 /// as of the position from which the log is replayed.
@@ -91,6 +94,7 @@ pub(super) struct Own {
     pub logged: Frontier,
     pub minted: BTreeMap<SequenceId, u64>,
     pub incarnations: BTreeMap<SiteId, u64>,
+    pub removed: Option<Removed>,
 }
 
 /// What every site at the same frontier could have kept: images carry it.
@@ -99,6 +103,7 @@ pub(super) struct Common {
     /// The greatest stamp of anything logged.
     pub greatest: Hlc,
     pub window: Window,
+    pub members: Members,
 }
 
 /// What the retained log says, record by record.
@@ -111,6 +116,9 @@ struct Gathered {
     sequencer: SequencerRecovery,
     minted: BTreeMap<SequenceId, u64>,
     incarnations: BTreeMap<SiteId, u64>,
+    /// The first members, or those of the checkpoint.
+    members: Option<Members>,
+    removed: Option<Removed>,
     /// After the checkpoint, in order.
     reds: Vec<(u64, Arc<Entry>, Verdict)>,
 }
@@ -142,6 +150,8 @@ impl Gathered {
                 let (site, incarnation) = decode("peer", body)?;
                 self.incarnations.insert(site, incarnation);
             }
+            Record::Note { kind: NOTE_FIRST, body } => self.members = Some(decode("first members", body)?),
+            Record::Note { kind: NOTE_REMOVED, body } => self.removed = Some(decode("removal", body)?),
             Record::Note { kind, .. } => {
                 return Err(OpenError::Newer(format!("the log holds a note of kind {kind}")));
             }
@@ -168,6 +178,8 @@ impl Gathered {
             self.incarnations.entry(site).or_insert(incarnation);
         }
         self.greatest = self.greatest.max(common.greatest);
+        self.members = Some(common.members);
+        self.removed = self.removed.or(own.removed);
         common.window
     }
 }
@@ -195,7 +207,10 @@ impl Site {
             Some(state) => gathered.join(read_kept(state)?),
             None => Window::new(options.window),
         };
+        let first = gathered.members.take().unwrap_or_else(|| Members::first(options.first.clone()));
+        let mut members = first.clone();
         for (r, entry, verdict) in &gathered.reds {
+            members.decide(*r, entry);
             window.replay(*r, entry, verdict);
         }
         let fresh = gathered.identity.is_none();
@@ -206,6 +221,7 @@ impl Site {
             applied: engine.applied().clone(),
             sequencer: gathered.sequencer,
             incarnations: gathered.incarnations.clone(),
+            members: members.clone(),
         };
         let replica = Replica::new(now, replica_options(&options, identity, start), recovered)?;
         if planted(Fault::ClockBelowLog) {
@@ -218,7 +234,7 @@ impl Site {
         let minter = Minter::new(options.minting, gathered.minted);
         let shared = Arc::new(Shared::new(engine.reader(), minter));
         shared.remember(window.statuses());
-        let peers = options.members.keys().copied().filter(|site| *site != options.id).collect();
+        let peers = members.current().keys().copied().filter(|site| *site != options.id).collect();
         let mut site = Site {
             patrol: Patrol::new(now, peers),
             options,
@@ -226,6 +242,9 @@ impl Site {
             replica,
             clock,
             window,
+            members,
+            removed: None,
+            wanted: None,
             shared,
             greatest: gathered.greatest,
             now,
@@ -250,8 +269,13 @@ impl Site {
         };
         if fresh {
             site.note(NOTE_IDENTITY, encode(&identity));
+            site.note(NOTE_FIRST, encode(&first));
         }
+        site.publish_members();
         site.append(Record::Start { count: start });
+        if let Some(removed) = gathered.removed {
+            site.with_replica(out, |replica, _, _, outputs| replica.farewell(removed, outputs));
+        }
         site.with_replica(out, |replica, now, shelf, outputs| replica.start(now, shelf, outputs));
         site.flush(out);
         site.publish_status();
@@ -266,13 +290,14 @@ impl Site {
             logged: self.replica.logged().clone(),
             minted: self.shared.minter.bounds(),
             incarnations: self.incarnations.clone(),
+            removed: self.removed,
         };
         write_kept(&Kept { own, common: self.common() })
     }
 
     /// The cluster's part of a checkpoint, and of an image.
     pub(super) fn common(&self) -> Common {
-        Common { greatest: self.greatest, window: self.window.clone() }
+        Common { greatest: self.greatest, window: self.window.clone(), members: self.members.clone() }
     }
 }
 
@@ -316,7 +341,7 @@ fn identify(options: &Options, found: Option<Identity>) -> Result<Identity, Open
 fn replica_options(options: &Options, identity: Identity, start: u64) -> replica::Options {
     replica::Options {
         me: options.id,
-        members: options.members.keys().copied().collect(),
+        contacts: options.names.keys().copied().filter(|site| *site != options.id).collect(),
         preferred: options.preferred,
         // Sites with other beginnings must not meet.
         cluster: options.cluster ^ identity.lineage,
@@ -324,6 +349,10 @@ fn replica_options(options: &Options, identity: Identity, start: u64) -> replica
         start,
         timing: options.timing.clone(),
     }
+}
+
+pub(super) fn note_removed(removed: &Removed) -> Vec<u8> {
+    encode(removed)
 }
 
 pub(super) fn note_peer(site: SiteId, incarnation: u64) -> Vec<u8> {

@@ -32,11 +32,6 @@ impl Shelf for EngineShelf<'_> {
 
 impl Site {
     pub(super) fn peer_up(&mut self, peer: SiteId, out: &mut Vec<Output>) {
-        if !self.options.members.contains_key(&peer) || peer == self.options.id {
-            let reason = format!("site {peer} is not a peer of this cluster's sites.toml");
-            out.push(Output::Disconnect { site: peer, reason });
-            return;
-        }
         tracing::info!(peer = self.name(peer), "linked");
         self.shared.update(|status| {
             let peer = status.peers.entry(peer).or_default();
@@ -96,7 +91,7 @@ impl Site {
                 let admitted = self.engine.admit_blue(dot, &transaction);
                 self.must(admitted);
             }
-            replica::Output::AdmitRed { r, entry } => self.admit_red(r, entry),
+            replica::Output::AdmitRed { r, entry } => self.admit_red(r, entry, out),
             replica::Output::Persist(bytes) => {
                 self.append(Record::Sequencer(bytes));
             }
@@ -131,6 +126,7 @@ impl Site {
                 tracing::error!(reason, "this site commits no more");
                 self.halt(reason);
             }
+            replica::Output::Removed(removed) => self.was_removed(removed),
             replica::Output::Suspect { peer, reason } => {
                 self.counts.bad_frames += 1;
                 tracing::warn!(peer = self.name(peer), reason, "a peer's message was ignored");

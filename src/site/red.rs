@@ -6,7 +6,7 @@ use gemini_engine::Lsn;
 use gemini_replication::{Failure, Unavailable};
 use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{
-    Color, Entry, EntryId, Item, RedTransaction, TableId, TxnId, Verdict,
+    Color, Entry, EntryId, Item, RedTransaction, Ruling, TableId, TxnId, Verdict,
     verdict::{EntryStatus, Refusal},
 };
 use gemini_sql::host::{About, CommitError, Committed, Submission, TransactionStatus};
@@ -65,7 +65,11 @@ impl Site {
         let red = RedTransaction::new(id, transaction, &submission.classification, &schema);
         let entry = Arc::new(Entry::Transaction(red));
         // What the order would refuse already need not cross the ocean to hear it.
-        if let Verdict::Refused(refusal) = self.window.foresee(&entry, &schema) {
+        let foreseen = match self.members.foresee(&entry) {
+            Ruling::Refused(refusal) => Verdict::Refused(refusal),
+            Ruling::Stands | Ruling::Void => self.window.foresee(&entry, &schema),
+        };
+        if let Verdict::Refused(refusal) = foreseen {
             self.release(id);
             self.counts.refused += 1;
             let refused = self.refused(&refusal);
@@ -111,9 +115,10 @@ impl Site {
     }
 
     /// The next red index: decided here as everywhere, logged, and applied if accepted.
-    pub(super) fn admit_red(&mut self, r: u64, entry: Arc<Entry>) {
+    pub(super) fn admit_red(&mut self, r: u64, entry: Arc<Entry>, out: &mut Vec<Output>) {
         let before = self.engine.schema();
-        let verdict = self.window.decide(r, &entry, &before);
+        let ruling = self.members.decide(r, &entry);
+        let verdict = self.window.decide_under(r, &entry, &before, &ruling);
         self.counts.ordered += 1;
         if let Entry::Transaction(red) = &*entry {
             self.greatest = self.greatest.max(red.transaction.stamp.hlc);
@@ -124,6 +129,13 @@ impl Site {
         if version != before.version {
             self.replica.schema_version(version);
         }
+        if let Entry::Member(member) = &*entry {
+            tracing::info!(r, %member, %verdict, "the members");
+            if verdict == Verdict::Accepted {
+                self.members_changed(out);
+            }
+            return;
+        }
         let (id, status) = match (&*entry, &verdict) {
             (Entry::Transaction(red), Verdict::Accepted) => (red.id, committed(r)),
             (Entry::Transaction(red), Verdict::Refused(_)) => {
@@ -132,7 +144,9 @@ impl Site {
             (Entry::Transaction(red), Verdict::Void) => {
                 (red.id, self.decided(red.id, TransactionStatus::Void))
             }
-            (Entry::Void { id, .. }, _) => (*id, self.decided(*id, TransactionStatus::Void)),
+            (Entry::Void { .. } | Entry::Member(_), _) => {
+                (entry.id(), self.decided(entry.id(), TransactionStatus::Void))
+            }
         };
         self.shared.record(id, status);
         self.release(id);
@@ -251,6 +265,14 @@ impl Site {
             Refusal::StaleTable { table: id } => (
                 format!("the declaration of table {} has changed", table(id)),
                 Some(Item::Table { table: *id }),
+                false,
+            ),
+            Refusal::Removed { site } => (
+                format!(
+                    "it depends on transactions of {}, which was removed from the cluster",
+                    self.name(*site)
+                ),
+                None,
                 false,
             ),
             Refusal::BaseTooOld { base } => (

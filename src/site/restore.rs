@@ -28,10 +28,10 @@ use gemini_engine::image::{Chunk, Header, ImageError, ImageReader, Installer, Pl
 use gemini_engine::log::{Log, LogOptions};
 use gemini_engine::{Disk, Lsn, Record, Store};
 use gemini_replication::sequencer;
-use gemini_shadow_ops::{Minting, SequenceId, Value};
+use gemini_shadow_ops::{Members, Minting, SequenceId, Value};
 
 use super::image::Carried;
-use super::open::{Identity, Kept, OpenError, Own, write_kept};
+use super::open::{Common, Identity, Kept, OpenError, Own, write_kept};
 use super::{MintingClass, Options};
 
 /// Where the log of a restored site begins.
@@ -91,8 +91,11 @@ pub fn restore<R: Read>(
         logged: image.header().frontier.clone(),
         minted: bounds.found,
         incarnations: BTreeMap::new(),
+        removed: None,
     };
-    let state = write_kept(&Kept { own, common: carried.common });
+    // The old cluster's members are no members of the new one.
+    let members = Members::first(options.first.clone()).since(image.header().frontier.red);
+    let state = write_kept(&Kept { own, common: Common { members, ..carried.common } });
     Ok(installer.finish(image, state)?)
 }
 

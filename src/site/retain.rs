@@ -17,8 +17,8 @@
 //! instead of cutting off everybody else; and whatever is cut can be had as tables from most of the sites.
 
 use gemini_engine::Lsn;
-use gemini_shadow_ops::SiteId;
 use gemini_shadow_ops::fault::{Fault, planted};
+use gemini_shadow_ops::{Frontier, SiteId};
 
 use super::Site;
 
@@ -38,13 +38,24 @@ impl Site {
 
     /// Peers that can no longer be given from the log here what they lack.
     pub(super) fn cut_off(&self) -> impl Iterator<Item = SiteId> {
-        let lacks = |peer: &SiteId| self.replica.has(*peer).is_some_and(|has| !self.engine.serves(&has));
+        let lacks = |peer: &SiteId| self.has(*peer).is_some_and(|has| !self.engine.serves(&has));
         self.peers().filter(lacks)
     }
 
     fn peers(&self) -> impl Iterator<Item = SiteId> {
         let me = self.options.id;
-        self.options.members.keys().copied().filter(move |site| *site != me)
+        self.members.current().keys().copied().filter(move |site| *site != me)
+    }
+
+    /// What a peer has, or does not need: nobody asks for what a removed site committed in vain.
+    fn has(&self, peer: SiteId) -> Option<Frontier> {
+        let mut has = self.replica.has(peer)?;
+        for (site, closed) in self.members.closed() {
+            if has.blue(*site) >= closed.count {
+                has.set_blue(*site, u64::MAX);
+            }
+        }
+        Some(has)
     }
 
     /// The position from which on the log is kept; at most `replay_from`, which this site itself needs.
@@ -53,13 +64,13 @@ impl Site {
             return replay_from;
         }
         // From where on each peer may ask; a peer that has said nothing yet, for everything.
-        let asks = |peer| self.engine.oldest_beyond(&self.replica.has(peer).unwrap_or_default());
+        let asks = |peer| self.engine.oldest_beyond(&self.has(peer).unwrap_or_default());
         let mut needed: Vec<Lsn> = self.peers().map(|peer| asks(peer).unwrap_or(replay_from)).collect();
         needed.sort_unstable();
         let all = needed.first().copied().unwrap_or(replay_from);
         let bound = Lsn(self.engine.log_end().0.saturating_sub(self.options.log_keep));
         // So many peers and this site are more than half.
-        let many = self.options.members.len() / 2;
+        let many = self.members.current().len() / 2;
         let majority = match needed.len().checked_sub(many) {
             Some(place) if many > 0 => needed[place],
             _ => replay_from,

@@ -11,6 +11,7 @@ use gemini_sql::host::TransactionStatus;
 use parking_lot::{Mutex, RwLock};
 
 use super::divergence::Verification;
+use super::members::MemberStatus;
 use super::mint::Minter;
 
 /// How many red transactions `gemini.transactions` remembers.
@@ -48,6 +49,8 @@ pub struct Status {
     pub schema_version: u64,
     /// The comparison with the peers.
     pub verification: Verification,
+    /// Everyone who is or was a member, in order of their ids.
+    pub members: Vec<MemberStatus>,
 }
 
 /// A peer as this site sees it.

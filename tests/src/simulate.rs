@@ -86,6 +86,11 @@ pub fn run(seed: u64) -> Report {
     simulate(Options::swarm(seed), &Effects::default()).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
+/// Runs a seed of the swarm with members that come and go.
+pub fn run_members(seed: u64) -> Report {
+    simulate(Options::members(seed), &Members::default()).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
 /// Runs a seed of the swarm with SQL sessions.
 pub fn run_shop(seed: u64) -> Report<Books> {
     simulate(Options::shop(seed), &Shop::default()).unwrap_or_else(|failure| panic!("{failure}"))
@@ -109,7 +114,7 @@ pub fn simulate<W: Work>(options: Options, work: &W) -> Result<Report<W::Told>, 
 }
 
 fn live<W: Work>(world: &mut World, work: &W) {
-    for node in 0..world.nodes.len() {
+    for node in world.members() {
         world.start(node);
     }
     let set_up = work.set_up(world, 0);
@@ -134,16 +139,17 @@ fn live<W: Work>(world: &mut World, work: &W) {
     probe(world, work);
     let converged = world.run(CONVERGE, |world| world.quiet() && world.checks.resolved());
     assert!(converged, "liveness: sites have not converged in time:\n{}", world.frontiers());
-    let sites = world.nodes.iter().filter_map(|node| node.process.as_ref());
+    let members = world.members();
+    let sites = members.iter().filter_map(|node| world.nodes[*node].process.as_ref());
     world.checks.finish(sites.map(|process| &process.site));
-    for node in 0..world.nodes.len() {
+    for node in members {
         work.audit(world, node);
     }
 }
 
 /// Somebody commits at every running site.
 fn probe<W: Work>(world: &mut World, work: &W) {
-    for node in 0..world.nodes.len() {
+    for node in world.members() {
         if world.nodes[node].process.is_some()
             && let Some(task) = work.probe(world, node)
         {
@@ -197,6 +203,38 @@ impl Work for Effects {
 
     fn told(&self) -> Told {
         std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// The same clients, at sites that come and go.
+#[derive(Default)]
+pub struct Members(Effects);
+
+impl Work for Members {
+    type Told = Told;
+
+    fn test(&self) -> &'static str {
+        "membership"
+    }
+
+    fn set_up(&self, world: &mut World, node: usize) -> Task {
+        self.0.set_up(world, node)
+    }
+
+    fn client(&self, world: &mut World, desk: Desk) -> Task {
+        self.0.client(world, desk)
+    }
+
+    fn probe(&self, world: &mut World, node: usize) -> Option<Task> {
+        self.0.probe(world, node)
+    }
+
+    /// Sums of what clients were told do not tell what was lost with a site: `check/members.rs` says which transactions must be
+    /// there, and `check/rows.rs` what they come to.
+    fn audit(&self, _world: &World, _node: usize) {}
+
+    fn told(&self) -> Told {
+        self.0.told()
     }
 }
 

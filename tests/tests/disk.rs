@@ -10,7 +10,9 @@ use gemini_engine::disk::Fault;
 use gemini_engine::log::{LogOptions, LogRemedy};
 use gemini_engine::{Batch, MemDisk, MemStore};
 use gemini_replication::Timing;
-use gemini_shadow_ops::{Classification, Color, Footprint, Frontier, Hlc, ShadowTransaction, SiteId, Stamp};
+use gemini_shadow_ops::{
+    Classification, Color, Footprint, Frontier, Hlc, Member, ShadowTransaction, SiteId, Stamp,
+};
 use gemini_sql::host::{CommitError, Durability, Submission};
 use tokio::sync::oneshot::Receiver;
 
@@ -29,7 +31,8 @@ impl Driven {
     fn open(disk: &MemDisk, now: u64) -> Driven {
         let options = Options {
             id: ME,
-            members: BTreeMap::from([(ME, "solo".to_owned())]),
+            first: BTreeMap::from([(ME, Member { name: "solo".into(), peer: String::new(), class: 0 })]),
+            names: BTreeMap::from([(ME, "solo".to_owned())]),
             cluster: 7,
             preferred: Some(ME),
             minting: MintingClass { class: 0, classes: 32 },

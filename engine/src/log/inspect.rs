@@ -225,7 +225,7 @@ fn transaction(record: &Record) -> Option<&ShadowTransaction> {
         Record::Blue { transaction, .. } => Some(transaction),
         Record::Red { entry, .. } => match &**entry {
             Entry::Transaction(red) => Some(&red.transaction),
-            Entry::Void { .. } => None,
+            Entry::Void { .. } | Entry::Member(_) => None,
         },
         _ => None,
     }
@@ -242,6 +242,7 @@ pub fn describe(lsn: Lsn, record: &Record, effects: bool) -> String {
         Record::Red { r, entry, verdict } => match &**entry {
             Entry::Void { id, .. } => format!("red {r} {verdict} ends {id}"),
             Entry::Transaction(red) => format!("red {r} {verdict} {}", red.id),
+            Entry::Member(member) => format!("red {r} {verdict} {member}"),
         },
         Record::Sequencer(body) => format!("sequencer {} bytes", body.len()),
         Record::Minted { sequence, upto } => format!("minted sequence {sequence} up to {upto}"),

@@ -87,7 +87,8 @@ impl Causal {
         let Some(origin) = self.origins.get_mut(&site) else { return };
         let stashed = origin.stash.first_key_value().map(|(n, _)| *n);
         let gap = &mut origin.gap;
-        let target = told.max(gap.wanted).max(stashed.map_or(0, |n| n - 1));
+        let last = self.finals.get(&site).copied().unwrap_or(u64::MAX);
+        let target = told.max(gap.wanted).max(stashed.map_or(0, |n| n - 1)).min(last);
         if target <= logged {
             *gap = Gap::default();
             return;
@@ -184,7 +185,7 @@ impl Causal {
         blue.or_else(|| self.red_gap.lost.then(|| format!("red entry {}", self.next_red())))
     }
 
-    /// A peer's answer. Returns the red entries that were new, by red index: the sequencer is to know that they are decided.
+    /// A peer's answer. Returns red entries by red index, for the sequencer to look at: it has its own ways to know them.
     pub fn answered(
         &mut self,
         now: u64,
@@ -193,7 +194,7 @@ impl Causal {
         shelf: &dyn Shelf,
         out: &mut Vec<Output>,
     ) -> Result<Vec<(u64, Arc<Entry>)>, String> {
-        let mut decided = Vec::new();
+        let mut found = Vec::new();
         match reply {
             FetchReply::Blue(Blue { origin, first, transactions }) => {
                 let before = self.logged.blue(origin);
@@ -205,12 +206,10 @@ impl Causal {
             }
             FetchReply::Red { first, entries } => {
                 super::in_range(first, entries.len())?;
-                for (r, entry) in (first..).zip(entries) {
-                    if self.ordered(now, r, entry.clone(), shelf, out) {
-                        decided.push((r, entry));
-                    }
-                }
-                self.red_gap.answered(from, !decided.is_empty());
+                let next = self.next_red();
+                found.extend((first..).zip(entries).filter(|(r, _)| *r >= next));
+                let helped = found.first().is_some_and(|(r, _)| *r == next);
+                self.red_gap.answered(from, helped);
             }
             FetchReply::Cut(Fetch::Blue { origin, from: n, .. }) => {
                 let next = self.logged.blue(origin) + 1;
@@ -226,8 +225,10 @@ impl Causal {
                 }
             }
         }
-        self.fetch(now, out);
-        Ok(decided)
+        if found.is_empty() {
+            self.fetch(now, out);
+        }
+        Ok(found)
     }
 }
 

@@ -41,11 +41,12 @@
 //! order red has ([`crate::sequencer`]).
 
 mod fetch;
+mod members;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use gemini_shadow_ops::fault::{Fault, planted};
@@ -95,10 +96,22 @@ pub struct Causal {
     applied: Frontier,
     /// As of the last fsync.
     durable: Acks,
+    /// Everyone who is or was a member.
     origins: BTreeMap<SiteId, Origin>,
+    /// The other members.
     peers: BTreeMap<SiteId, Peer>,
-    /// Committed red entries after `applied.red`.
-    red: VecDeque<Arc<Entry>>,
+    /// Who votes: quorums are majorities of these.
+    voters: BTreeSet<SiteId>,
+    /// How many transactions of a removed site may be applied.
+    limits: BTreeMap<SiteId, u64>,
+    /// The final counts of those gone for ever.
+    finals: BTreeMap<SiteId, u64>,
+    /// What removed sites have said that they have.
+    parted: BTreeMap<SiteId, u64>,
+    /// What was held at the last fsync.
+    held_durably: Frontier,
+    /// Committed red entries after `applied.red`, and whether each waits for what it depends on (void and some refused ones do not).
+    red: VecDeque<(Arc<Entry>, bool)>,
     red_gap: Gap,
     recent: Recent,
     replicated: u64,
@@ -108,19 +121,13 @@ pub struct Causal {
 #[derive(Clone, Debug)]
 pub struct Mark {
     acks: Acks,
+    held: Frontier,
 }
 
 impl Causal {
     /// After a start: what stands in the log and what is applied, all of it durable; `ordered` is how far the sequencer's own log
-    /// is committed.
-    pub fn new(
-        me: SiteId,
-        members: &[SiteId],
-        timing: Timing,
-        logged: Frontier,
-        applied: Frontier,
-        ordered: u64,
-    ) -> Causal {
+    /// is committed. [`Causal::follow`] says next who the others are.
+    pub fn new(me: SiteId, timing: Timing, logged: Frontier, applied: Frontier, ordered: u64) -> Causal {
         let mut logged_all = applied.clone();
         logged_all.join(&logged);
         logged_all.red = 0;
@@ -131,10 +138,15 @@ impl Causal {
         Causal {
             me,
             timing,
+            held_durably: held.clone(),
             held,
             durable: Acks { durable, applied: applied.clone(), ordered },
-            origins: members.iter().map(|site| (*site, Origin::default())).collect(),
-            peers: members.iter().filter(|site| **site != me).map(|site| (*site, Peer::default())).collect(),
+            origins: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            voters: BTreeSet::new(),
+            limits: BTreeMap::new(),
+            finals: BTreeMap::new(),
+            parted: BTreeMap::new(),
             red: VecDeque::new(),
             red_gap: Gap::default(),
             recent: Recent::default(),
@@ -194,23 +206,21 @@ impl Causal {
         self.advance(shelf, out);
     }
 
-    /// The sequencer, or a peer that was asked, says what stands at red index `r`. Known ones are ignored.
-    /// True if it was new.
+    /// The sequencer, or a peer that was asked, says what stands at red index `r`, the next one; and whether it is to wait for the
+    /// blue transactions that it depends on.
     pub fn ordered(
         &mut self,
         now: u64,
         r: u64,
         entry: Arc<Entry>,
+        waits: bool,
         shelf: &dyn Shelf,
         out: &mut Vec<Output>,
-    ) -> bool {
-        if r != self.next_red() {
-            return false;
-        }
-        self.red.push_back(entry);
+    ) {
+        assert_eq!(r, self.next_red(), "the red order has no gaps");
+        self.red.push_back((entry, waits));
         self.red_gap.progress(now);
         self.advance(shelf, out);
-        true
     }
 
     /// Logs what has come, in order, and keeps some of what is beyond a gap. False if it cannot be.
@@ -230,7 +240,8 @@ impl Causal {
             return Err(format!("transactions of site {origin}, which is not a member"));
         }
         in_range(first, transactions.len())?;
-        for (n, t) in (first..).zip(transactions) {
+        let last = self.finals.get(&origin).copied().unwrap_or(u64::MAX);
+        for (n, t) in (first..).zip(transactions).take_while(|(n, _)| *n <= last) {
             let dot = Dot { site: origin, n };
             plausible(dot, &t)?;
             let next = self.logged.blue(origin) + 1;
@@ -297,14 +308,16 @@ impl Causal {
                 while origin.hold(site, &self.logged, &mut self.held, shelf) {
                     moved = true;
                 }
-                while let Some((dot, transaction)) = origin.admit(site, &self.held, &mut self.applied, shelf)
+                let limit = self.limits.get(&site).copied().unwrap_or(u64::MAX);
+                while let Some((dot, transaction)) =
+                    origin.admit(site, &self.held, limit, &mut self.applied, shelf)
                 {
                     moved = true;
                     out.push(Output::Admit { dot, transaction });
                 }
             }
-            while self.red.front().is_some_and(|entry| admissible(entry, &self.applied)) {
-                let entry = self.red.pop_front().expect("the loop has just seen it");
+            while self.red.front().is_some_and(|(entry, waits)| !waits || admissible(entry, &self.applied)) {
+                let (entry, _) = self.red.pop_front().expect("the loop has just seen it");
                 self.applied.red += 1;
                 moved = true;
                 out.push(Output::AdmitRed { r: self.applied.red, entry });
@@ -319,7 +332,7 @@ impl Causal {
     pub fn seal(&self, ordered: u64) -> Mark {
         let mut durable = self.logged.clone();
         durable.red = self.applied.red;
-        Mark { acks: Acks { durable, applied: self.applied.clone(), ordered } }
+        Mark { acks: Acks { durable, applied: self.applied.clone(), ordered }, held: self.held.clone() }
     }
 }
 
@@ -347,10 +360,7 @@ fn plausible(dot: Dot, t: &ShadowTransaction) -> Result<(), String> {
 
 /// A red entry waits for its blue deps; that it follows the red ones is its position. A VOID has no deps.
 fn admissible(entry: &Entry, applied: &Frontier) -> bool {
-    match entry {
-        Entry::Transaction(t) => covers_blue(applied, &t.transaction.deps),
-        Entry::Void { .. } => true,
-    }
+    entry.deps().is_none_or(|deps| covers_blue(applied, deps))
 }
 
 /// A blue transaction waits for everything that it depends on.
@@ -393,11 +403,12 @@ impl Origin {
         &mut self,
         site: SiteId,
         held: &Frontier,
+        limit: u64,
         applied: &mut Frontier,
         shelf: &dyn Shelf,
     ) -> Option<(Dot, Arc<ShadowTransaction>)> {
         let dot = Dot { site, n: applied.blue(site) + 1 };
-        if dot.n > held.blue(site) {
+        if dot.n > held.blue(site).min(limit) {
             return None;
         }
         if self.next_applied.as_ref().is_none_or(|(known, _)| *known != dot.n) {

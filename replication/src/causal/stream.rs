@@ -169,6 +169,8 @@ impl Causal {
     /// A batch is on disk: say so, and send what was committed.
     pub fn synced(&mut self, now: u64, mark: Mark, shelf: &dyn Shelf, out: &mut Vec<Output>) {
         let before = std::mem::replace(&mut self.durable, mark.acks);
+        self.held_durably = mark.held;
+        self.trim();
         debug_assert!(self.durable.durable.includes(&before.durable), "marks are reported in order");
         for (site, n) in self.durable.durable.blues() {
             if n > before.durable.blue(site)
@@ -281,13 +283,17 @@ impl Causal {
         result
     }
 
-    /// Recounts how far our own transactions are on the disks of a majority.
-    fn count(&mut self, out: &mut Vec<Output>) {
+    /// Recounts how far our own transactions are on the disks of a majority of those who vote.
+    pub(super) fn count(&mut self, out: &mut Vec<Output>) {
         let me = self.me;
-        let mut counts: Vec<u64> = self.peers.values().map(|p| p.has(me)).collect();
-        counts.push(self.durable.durable.blue(me));
+        let has = |site: &SiteId| match self.peers.get(site) {
+            Some(peer) => peer.has(me),
+            None if *site == me => self.durable.durable.blue(me),
+            None => 0,
+        };
+        let mut counts: Vec<u64> = self.voters.iter().map(has).collect();
         counts.sort_unstable();
-        let n = counts[(counts.len() - 1) / 2];
+        let Some(n) = counts.get(counts.len().saturating_sub(1) / 2).copied() else { return };
         if n > self.replicated {
             self.replicated = n;
             out.push(Output::Replicated { n });

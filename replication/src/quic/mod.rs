@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gemini_shadow_ops::SiteId;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 pub use inbox::{Credit, Event, Events, Inbox, LinkId, Reply, channel};
@@ -210,7 +210,9 @@ struct Shared {
     limits: Limits,
     endpoint: quinn::Endpoint,
     inbox: Arc<dyn Inbox>,
-    peers: BTreeMap<SiteId, Arc<Peer>>,
+    /// They only come, see [`Transport::meet`].
+    peers: RwLock<BTreeMap<SiteId, Arc<Peer>>>,
+    runtime: tokio::runtime::Handle,
     next_link: AtomicU64,
     /// The last connection refused before it had a name.
     refused: Mutex<Option<String>>,
@@ -232,16 +234,6 @@ impl Transport {
             .map_err(|cause| Error::Bind { address, cause })?;
         endpoint.set_default_client_config(configs.client);
 
-        let mut peers = BTreeMap::new();
-        let mut knocks = Vec::new();
-        for peer in config.peers {
-            let site = peer.site;
-            let (peer, knock) = Peer::new(peer, config.limits.outbox, config.limits.inbox);
-            if site == config.site || peers.insert(site, peer.clone()).is_some() {
-                return Err(Error::Peers(site));
-            }
-            knocks.push((peer, knock));
-        }
         let shared = Arc::new(Shared {
             cluster: config.cluster,
             site: config.site,
@@ -249,16 +241,35 @@ impl Transport {
             limits: config.limits,
             endpoint,
             inbox,
-            peers,
+            peers: RwLock::default(),
+            runtime: tokio::runtime::Handle::current(),
             next_link: AtomicU64::new(1),
             refused: Mutex::default(),
             closing: watch::Sender::new(false),
         });
-        for (peer, knock) in knocks {
-            tokio::spawn(peer::run(shared.clone(), peer, knock));
+        let transport = Transport(shared);
+        for peer in config.peers {
+            let site = peer.site;
+            if !transport.meet(peer) {
+                return Err(Error::Peers(site));
+            }
         }
-        tokio::spawn(peer::accept(shared.clone()));
-        Ok(Transport(shared))
+        tokio::spawn(peer::accept(transport.0.clone()));
+        Ok(transport)
+    }
+
+    /// Another site to be linked with, from now on. False: it is known already, or is this one.
+    pub fn meet(&self, peer: PeerConfig) -> bool {
+        let shared = &self.0;
+        let site = peer.site;
+        let (peer, knock) = Peer::new(peer, shared.limits.outbox, shared.limits.inbox);
+        let mut peers = shared.peers.write();
+        if site == shared.site || peers.contains_key(&site) {
+            return false;
+        }
+        peers.insert(site, peer.clone());
+        shared.runtime.spawn(peer::run(shared.clone(), peer, knock));
+        true
     }
 
     /// Where this transport listens (of use when the port was 0).
@@ -282,25 +293,26 @@ impl Transport {
         }
     }
 
-    fn check(&self, site: SiteId, length: usize) -> Result<&Arc<Peer>, SendError> {
+    fn check(&self, site: SiteId, length: usize) -> Result<Arc<Peer>, SendError> {
         let limit = self.0.limits.frame;
         if length > limit {
             return Err(SendError::TooLong { length, limit });
         }
-        self.0.peers.get(&site).ok_or(SendError::NoSuchPeer(site))
+        self.0.peers.read().get(&site).cloned().ok_or(SendError::NoSuchPeer(site))
     }
 
     /// Ends a link because of what the peer said on it; both logs get the reason. The dialling side tries again, less
     /// and less often while links are short-lived.
     pub fn disconnect(&self, site: SiteId, reason: &str) {
-        if let Some(connection) = self.0.peers.get(&site).and_then(|peer| peer.connection()) {
+        let connection = self.0.peers.read().get(&site).and_then(|peer| peer.connection());
+        if let Some(connection) = connection {
             connection.close(link::CODE_DISCONNECTED.into(), reason.as_bytes());
         }
     }
 
     /// How the peers are, in order of their ids.
     pub fn peers(&self) -> Vec<PeerStatus> {
-        self.0.peers.values().map(|peer| peer.status()).collect()
+        self.0.peers.read().values().map(|peer| peer.status()).collect()
     }
 
     /// The last connection that was refused before it could be named: a foreign certificate, say.

@@ -228,9 +228,9 @@ async fn greet(shared: &Arc<Shared>, incoming: Incoming) -> Result<(), String> {
         Ok(Err(e)) => return Err(explain(&e, &shared.name, "the caller")),
         Err(_) => return Err("the handshake took too long".into()),
     };
-    let named =
-        identify(&connection, shared.peers.values().map(|peer| peer.name.as_str())).map(str::to_owned);
-    let peer = named.and_then(|name| shared.peers.values().find(|peer| peer.name == name));
+    let known: Vec<Arc<Peer>> = shared.peers.read().values().cloned().collect();
+    let named = identify(&connection, known.iter().map(|peer| peer.name.as_str())).map(str::to_owned);
+    let peer = named.and_then(|name| known.iter().find(|peer| peer.name == name));
     match peer {
         Some(peer) if peer.site < shared.site => {
             info!(peer = %peer.name, address = %connection.remote_address(), "accepted");
@@ -245,7 +245,7 @@ async fn greet(shared: &Arc<Shared>, incoming: Incoming) -> Result<(), String> {
             Err(reason)
         }
         None => {
-            let reason = format!("its certificate names no other site in the sites.toml of {}", shared.name);
+            let reason = format!("its certificate names no other site that {} knows", shared.name);
             connection.close(link::CODE_REFUSED.into(), reason.as_bytes());
             Err(reason)
         }

@@ -2,7 +2,8 @@
 //!
 //! | found | then |
 //! |---|---|
-//! | another cluster, another protocol version, another name than the certificate's | the link is closed |
+//! | another cluster, protocol version, first members, or another name than the certificate's | the link is closed |
+//! | a site that was removed | it is told so, stops, and says so |
 //! | a clock too far ahead | the link is closed, and tried again later |
 //! | the peer's incarnation is not the one noted | the link is closed: its directory is a new one under an old name |
 //! | the peer has more of *our* transactions than we, or other | we stop committing: our directory is an old copy |
@@ -44,6 +45,7 @@ impl Replica {
             site: self.options.me,
             incarnation: self.options.incarnation,
             schema_version: self.schema_version,
+            genesis: self.members().genesis(),
             heard: self.greeted.contains(&peer),
             own: tail(&acks.durable, self.options.me, shelf),
             yours: tail(&acks.durable, peer, shelf),
@@ -106,6 +108,9 @@ impl Replica {
                  same backup)",
                 hello.cluster, self.options.cluster
             ));
+        }
+        if hello.genesis != self.members().genesis() {
+            return Err("it was started with other first members (sites without `joined = true`): use one sites.toml at every site".into());
         }
         if hello.site != from {
             return Err(format!("it says that it is site {}", hello.site));

@@ -46,6 +46,9 @@
 //! [`Output::AdmitRed`] of [`Entry::Void`] like every other entry.
 
 mod hello;
+mod members;
+#[cfg(test)]
+mod members_tests;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -90,8 +93,9 @@ pub struct Replica {
     schema_version: u64,
     /// The last heartbeats.
     beaten: u64,
-    /// Peers have more of this site's transactions, or other.
+    /// Peers have more of this site's transactions, or other; or it was removed.
     halted: bool,
+    duties: members::Duties,
 }
 
 /// Events of the two state machines that the other has not seen yet.
@@ -100,28 +104,24 @@ type Queue = VecDeque<Event>;
 impl Replica {
     /// A replica with what the log held. Call [`Replica::start`] next.
     pub fn new(now: u64, options: Options, recovered: Recovered) -> Result<Replica, ReplicaError> {
-        let Options { me, members, preferred, timing, start, .. } = &options;
-        if !members.contains(me) {
-            return Err(ReplicaError::Options(format!("site {me} is not among the sites")));
-        }
-        if !members.is_sorted_by(|a, b| a < b) {
-            return Err(ReplicaError::Options("the sites must be sorted, and each named once".into()));
-        }
-        if members.iter().any(|site| site.0 == u16::MAX) {
+        let Options { me, preferred, timing, start, .. } = &options;
+        let Recovered { logged, applied, sequencer, incarnations, members } = recovered;
+        if members.current().keys().chain([me]).any(|site| site.0 == u16::MAX) {
             return Err(ReplicaError::Options(format!("site id {} is reserved", u16::MAX)));
         }
-        if let Some(site) = preferred.filter(|site| !members.contains(site)) {
-            return Err(ReplicaError::Options(format!("the preferred leader {site} is not among the sites")));
+        if members.last() != applied.red {
+            let at = members.last();
+            let problem = format!("the members are those at r{at}, but r{} is applied", applied.red);
+            return Err(ReplicaError::Inconsistent(problem));
         }
-        let Recovered { logged, applied, sequencer, incarnations } = recovered;
-        let seats =
-            sequencer::Seats { me: *me, members: members.clone(), preferred: *preferred, start: *start };
+        let seats = sequencer::Seats { me: *me, members, preferred: *preferred, start: *start };
         let sequencer = Sequencer::new(now, seats, timing.clone(), sequencer, applied.red)?;
         let ordered = sequencer.ordered();
-        let causal = Causal::new(*me, members, timing.clone(), logged, applied, ordered);
+        let causal = Causal::new(*me, timing.clone(), logged, applied, ordered);
         let clock = Clock::new(now, timing.offset, Hlc::default())
             .map_err(|e| ReplicaError::Options(format!("the clock of this machine: {e}")))?;
-        let routes = Routes::new(*me, members.iter().copied(), timing.silence);
+        let routes = Routes::new(*me, timing.silence);
+        let duties = members::Duties::default();
         Ok(Replica {
             options,
             clock,
@@ -135,22 +135,20 @@ impl Replica {
             schema_version: 0,
             beaten: 0,
             halted: false,
+            duties,
         })
     }
 
     /// Once, when the engine is open: admits what the log holds and has not applied, and begins.
     pub fn start(&mut self, now: u64, shelf: &dyn Shelf, out: &mut Vec<Output>) {
-        let mut raw = Vec::new();
-        self.causal.advance(shelf, &mut raw);
-        self.settle(now, raw, Queue::new(), shelf, out);
+        self.follow_members(now, shelf, out);
         self.tick(now, shelf, out);
     }
 
     /// A direct link with `peer` is up (both ways, after a first round trip). Sends the Hello.
     pub fn connected(&mut self, now: u64, peer: SiteId, shelf: &dyn Shelf, out: &mut Vec<Output>) {
         if !self.is_peer(peer) {
-            let reason = format!("site {peer} is not among the sites of this cluster");
-            return out.push(Output::Disconnect { peer, reason });
+            return self.stranger(peer, out);
         }
         self.disconnected(now, peer, shelf, out);
         self.salute(now, peer, shelf, out);
@@ -173,9 +171,14 @@ impl Replica {
         shelf: &dyn Shelf,
         out: &mut Vec<Output>,
     ) {
+        if let PeerMessage::Removed(removed) = message {
+            return self.told_removed(from, &removed, out);
+        }
         if !self.is_peer(from) {
-            let reason = format!("site {from} is not among the sites of this cluster");
-            return out.push(Output::Disconnect { peer: from, reason });
+            if let PeerMessage::Hello(_) = message {
+                self.stranger(from, out);
+            }
+            return;
         }
         match message {
             PeerMessage::Hello(hello) => self.greet(now, from, hello, shelf, out),
@@ -258,12 +261,8 @@ impl Replica {
                 Ok(())
             }
             PeerMessage::FetchReply(reply) => {
-                self.causal.answered(now, from, reply, shelf, &mut raw).map(|decided| {
-                    for (r, entry) in decided {
-                        self.sequencer.handed(r);
-                        self.sequencer.decided(&entry, &mut events);
-                    }
-                })
+                let found = self.causal.answered(now, from, reply, shelf, &mut raw);
+                found.map(|found| self.sequencer.learned(now, found, &mut events))
             }
             PeerMessage::Sequencer(message) => {
                 self.sequencer.receive(now, from, message, &mut events);
@@ -285,9 +284,10 @@ impl Replica {
                 raw.push(Output::Heard { from, message });
                 Ok(())
             }
-            PeerMessage::Hello(_) | PeerMessage::Relay(_) | PeerMessage::Heartbeat(_) => {
-                Err("a message that belongs on a direct link".into())
-            }
+            PeerMessage::Hello(_)
+            | PeerMessage::Relay(_)
+            | PeerMessage::Heartbeat(_)
+            | PeerMessage::Removed(_) => Err("a message that belongs on a direct link".into()),
         };
         if let Err(reason) = result {
             out.push(Output::Suspect { peer: from, reason });
@@ -309,6 +309,7 @@ impl Replica {
         self.causal.tick(now, shelf, &mut raw);
         self.sequencer.tick(now, &mut events);
         self.settle(now, raw, events.into(), shelf, out);
+        self.do_duties(now, shelf, out);
     }
 
     /// Heartbeats on every link, silent ones too (they may be well again); what we have, to those behind a relay.
@@ -325,7 +326,7 @@ impl Replica {
             });
             out.push(Output::Send { to: peer, message });
         }
-        for peer in self.options.members.clone() {
+        for peer in self.peers() {
             if !self.routes.direct(peer) {
                 self.causal.tell(now, peer, raw);
             }
@@ -335,7 +336,7 @@ impl Replica {
     /// Finds routes anew and lets everybody know what has changed.
     fn reroute(&mut self, now: u64, shelf: &dyn Shelf, out: &mut Vec<Output>) {
         let before: Vec<(SiteId, Option<SiteId>)> =
-            self.options.members.iter().map(|site| (*site, self.routes.via(*site))).collect();
+            self.peers().into_iter().map(|site| (site, self.routes.via(site))).collect();
         if !self.routes.refresh(now) {
             return;
         }
@@ -419,8 +420,15 @@ impl Replica {
                     self.emit(output, out);
                     continue;
                 }
-                Some(Event::Committed { r, entry }) => {
-                    self.causal.ordered(now, r, entry, shelf, &mut raw);
+                Some(Event::Direct(output)) => {
+                    out.push(output);
+                    continue;
+                }
+                Some(Event::Committed { r, entry, waits }) => {
+                    self.causal.ordered(now, r, entry.clone(), waits, shelf, &mut raw);
+                    if waits && let Entry::Member(_) = &*entry {
+                        self.members_changed(now, shelf, &mut raw, &mut more);
+                    }
                 }
                 Some(Event::Want { deps, hint }) => self.causal.want(now, &deps, hint, &mut raw),
                 None if self.sequencer.wants_bodies() => {
@@ -463,10 +471,6 @@ impl Replica {
         if !std::mem::replace(&mut self.halted, true) {
             out.push(Output::Halt { reason });
         }
-    }
-
-    fn is_peer(&self, site: SiteId) -> bool {
-        site != self.options.me && self.options.members.binary_search(&site).is_ok()
     }
 
     /// The newest schema version applied here, as Hello and Heartbeat tell it.
@@ -521,7 +525,7 @@ impl Replica {
     /// For people.
     pub fn status(&self, now: u64) -> Status {
         let sequencer = self.sequencer.status();
-        let peers = self.options.members.iter().filter(|site| self.is_peer(**site)).map(|&site| {
+        let peers = self.peers().into_iter().map(|site| {
             let acks = self.causal.peer(site).cloned().unwrap_or_default();
             PeerStatus {
                 site,

@@ -37,7 +37,13 @@ fn site() -> (Replica, Kept) {
     }
     let options = crate::simulation::site::options(SiteId(0), 3, 1);
     let incarnations = BTreeMap::from([(SiteId(1), 1001)]);
-    let recovered = Recovered { logged: applied.clone(), applied, incarnations, ..Recovered::default() };
+    let recovered = Recovered {
+        logged: applied.clone(),
+        applied,
+        incarnations,
+        members: crate::simulation::site::first(3),
+        ..Recovered::default()
+    };
     let mut replica = Replica::new(NOW, options, recovered).expect("sound");
     replica.start(NOW, &kept, &mut Vec::new());
     (replica, kept)
@@ -55,6 +61,7 @@ fn hello(kept: &Kept) -> Hello {
         site: SiteId(1),
         incarnation: 1001,
         schema_version: 0,
+        genesis: crate::simulation::site::first(3).genesis(),
         heard: false,
         own: Tail { count: 1, hash: hash(dot(1, 1)) },
         yours: Tail { count: 2, hash: hash(dot(0, 2)) },
@@ -138,16 +145,22 @@ fn nothing_is_believed_before_the_hello() {
 
 #[test]
 fn options_that_cannot_be_are_refused() {
-    let with = |change: fn(&mut Options)| {
+    let with = |change: fn(&mut Options, &mut Recovered)| {
         let mut options = crate::simulation::site::options(SiteId(0), 3, 1);
-        change(&mut options);
-        Replica::new(NOW, options, Recovered::default()).err()
+        let mut recovered = Recovered { members: crate::simulation::site::first(3), ..Recovered::default() };
+        change(&mut options, &mut recovered);
+        Replica::new(NOW, options, recovered).err()
     };
-    assert_eq!(with(|_| {}), None);
-    assert!(with(|o| o.me = SiteId(7)).is_some());
-    assert!(with(|o| o.members.reverse()).is_some());
-    assert!(with(|o| o.members.push(SiteId(2))).is_some());
-    assert!(with(|o| o.preferred = Some(SiteId(9))).is_some());
+    assert_eq!(with(|_, _| {}), None);
+    assert_eq!(with(|o, _| o.me = SiteId(7)), None, "it may join");
+    assert!(with(|o, _| o.me = SiteId(u16::MAX)).is_some());
+    assert!(with(|_, r| r.applied.red = 1).is_some(), "the members of another moment");
+}
+
+#[test]
+fn other_first_members_are_another_cluster() {
+    let out = says(|hello| hello.genesis += 1);
+    assert!(matches!(&out[..], [Output::Disconnect { .. }]), "{out:?}");
 }
 
 #[test]

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gemini_shadow_ops::{Dot, Entry, EntryId, Frontier, ShadowTransaction, SiteId};
+use gemini_shadow_ops::{Dot, Entry, EntryId, Frontier, Members, ShadowTransaction, SiteId};
 
 use crate::sequencer::SequencerRecovery;
-use crate::wire::PeerMessage;
+use crate::wire::{PeerMessage, Removed};
 
 /// What a replica is told when it is made.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// This site.
     pub me: SiteId,
-    /// All sites of the cluster, this one included, sorted.
-    pub members: Vec<SiteId>,
+    /// Sites that this one talks to before it is a member, by its sites.toml.
+    pub contacts: Vec<SiteId>,
     /// Where leadership of the sequencer belongs when that site is there.
     pub preferred: Option<SiteId>,
     /// Peers of another cluster are refused.
@@ -75,6 +75,8 @@ pub struct Recovered {
     pub sequencer: SequencerRecovery,
     /// The peers' incarnations, as noted on [`Output::Learned`].
     pub incarnations: BTreeMap<SiteId, u64>,
+    /// The members after `applied.red`.
+    pub members: Members,
 }
 
 /// Where a replica finds what it has handed over before: the engine, whose answers change only between its calls.
@@ -165,6 +167,8 @@ pub enum Output {
         /// For people.
         reason: String,
     },
+    /// This site was removed: note it durably, stop committing for ever and say so.
+    Removed(Removed),
     /// Log a warning. The peer said something that cannot be, which was ignored.
     Suspect {
         /// The peer.

@@ -22,7 +22,7 @@
 //! 5. No peer's message reaches raft that could break its contract (`border`).
 //! 6. An id of ours is on disk before its entry leaves, so that a restart can end it with a VOID (`proposals`).
 //! 7. The same calls give the same outputs: election ticks are fixed and distinct per site
-//!    (10, 14, 18, … by rank, the preferred site first), so raft's random range holds one value.
+//!    (10, 14, 18, … by rank among those who vote, the preferred site first); what raft draws at random is never looked at.
 //!
 //! # A red commit, seen from the leader L and a follower F (three sites, O proposes)
 //!
@@ -38,10 +38,11 @@
 //! With three sites one round trip from O to L (`words`); no tick is waited for anywhere.
 //!
 //! # What it does not do
-//! It does not decide verdicts (a pure function of the order, elsewhere), and does not change its members. Bodies that are applied
-//! are left to the engine, and what the engine no longer has is forgotten (`upkeep`).
+//! It does not decide verdicts (a pure function of the order, elsewhere). Bodies that are applied are left to the engine, and what the
+//! engine no longer has is forgotten (`upkeep`).
 
 mod border;
+mod members;
 mod parking;
 mod proposals;
 mod records;
@@ -56,13 +57,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gemini_shadow_ops::fault::{Fault, planted};
-use gemini_shadow_ops::{Entry, Frontier, SiteId};
-use raft::eraftpb::{Entry as RaftEntry, Message, MessageType};
+use gemini_shadow_ops::members::{MOST, reconfigures};
+use gemini_shadow_ops::{Entry, Frontier, Members, SiteId};
+use raft::eraftpb::{ConfState, Entry as RaftEntry, Message, MessageType};
 use raft::{Config, RawNode, SnapshotStatus, StateRole};
 
 use crate::replica::{Output, ReplicaError, Timing};
 use crate::wire::{Blob, LogEntry, PeerMessage, RaftMessage};
-use border::{check, from_raft, raft_id, site_of, to_raft};
+use border::{body_of, check, from_raft, raft_entry, raft_id, site_of, to_raft};
 use parking::Park;
 use proposals::Proposals;
 use records::Record;
@@ -99,7 +101,11 @@ pub enum Event {
         r: u64,
         /// The entry.
         entry: Arc<Entry>,
+        /// Whether it waits for what it depends on: what the members do not let stand does not.
+        waits: bool,
     },
+    /// For the site, on the direct link that it names: a removed site has no other way.
+    Direct(Output),
     /// This must be held before the sequencer can go on; `hint` has it.
     Want {
         /// A frontier.
@@ -114,8 +120,8 @@ pub enum Event {
 pub struct Seats {
     /// This site.
     pub me: SiteId,
-    /// All sites, this one included.
-    pub members: Vec<SiteId>,
+    /// The members after the last red index that the engine has applied. This site may not be one yet, or no longer.
+    pub members: Members,
     /// Where leadership belongs.
     pub preferred: Option<SiteId>,
     /// This process's number, durably counted: part of the ids that it gives.
@@ -152,7 +158,12 @@ struct Release {
 /// See the module.
 pub struct Sequencer {
     me: SiteId,
-    members: Vec<SiteId>,
+    /// After the last red index handed out.
+    members: Members,
+    /// This site is removed: it sends nothing more.
+    retired: bool,
+    /// Entries in the log that change who votes and are not committed, by index.
+    changes: BTreeSet<u64>,
     preferred: Option<SiteId>,
     start: u64,
     timing: Timing,
@@ -205,14 +216,10 @@ impl Sequencer {
     ) -> Result<Sequencer, ReplicaError> {
         let Seats { me, members, preferred, start } = seats;
         let (mut storage, open) = recovery.finish()?;
-        storage.set_voters(members.iter().copied().map(raft_id).collect());
+        let (voters, learners) = members::seats(&members);
+        storage.set_seats(voters, learners);
         let at = upkeep::applied_index(&storage, applied)?;
-        let mut ranked = members.clone();
-        ranked.sort_by_key(|site| (Some(*site) != preferred, *site));
-        let Some(rank) = ranked.iter().position(|site| *site == me) else {
-            return Err(ReplicaError::Options(format!("site {me} is not among the sites")));
-        };
-        let ticks = ELECTION_TICKS + RANK_TICKS * rank;
+        let changes = storage.changes().filter(|index| *index > at).collect();
         let config = Config {
             id: raft_id(me),
             election_tick: ELECTION_TICKS,
@@ -222,17 +229,20 @@ impl Sequencer {
             max_inflight_msgs: APPENDS,
             check_quorum: true,
             pre_vote: true,
-            min_election_tick: ticks,
-            max_election_tick: ticks + 1,
+            // Drawn by the library, and set by `keep_rank` before it is looked at.
+            min_election_tick: ELECTION_TICKS,
+            max_election_tick: ELECTION_TICKS + RANK_TICKS * (MOST + 1),
             ..Config::default()
         };
         let ordered = storage.r_at(storage.hard.commit);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let node = RawNode::new(&config, storage, &logger)
             .map_err(|e| ReplicaError::Inconsistent(format!("the sequencer's log is refused: {e}")))?;
-        Ok(Sequencer {
+        let mut sequencer = Sequencer {
             me,
-            preferred: preferred.filter(|site| members.contains(site)),
+            preferred,
+            retired: members.removed(me),
+            changes,
             members,
             start,
             timing,
@@ -254,13 +264,15 @@ impl Sequencer {
             ticked: now,
             campaign_after: now,
             hand_over_after: now,
-        })
+        };
+        sequencer.keep_rank();
+        Ok(sequencer)
     }
 
     /// A sequencer's message from a peer.
     pub fn receive(&mut self, now: u64, from: SiteId, message: RaftMessage, out: &mut Vec<Event>) {
-        if from == self.me || !self.members.contains(&from) {
-            return self.suspect(from, "a sequencer's message from a site that is not a member".into(), out);
+        if self.retired {
+            return;
         }
         match check(&self.node, from, &message, self.asked) {
             Ok(true) => {}
@@ -272,6 +284,13 @@ impl Sequencer {
             // Not of use yet: the red entries that it stands for are fetched, or come with an image.
             RaftMessage::TimeoutNow { .. } if self.restoring() => {}
             RaftMessage::Base { r, .. } if r > self.applied => {}
+            message @ RaftMessage::Base { .. } => {
+                // The members are known here as of what is applied, which is not less.
+                let mut message = to_raft(self.me, from, message);
+                let seats = ConfState::from(members::seats(&self.members));
+                message.mut_snapshot().mut_metadata().set_conf_state(seats);
+                self.step(message);
+            }
             message => self.step(to_raft(self.me, from, message)),
         }
         self.drive(now, out);
@@ -283,6 +302,9 @@ impl Sequencer {
 
     /// Time has passed. Any number of calls; a tick is done when it is due.
     pub fn tick(&mut self, now: u64, out: &mut Vec<Event>) {
+        if self.retired {
+            return self.expire(now, out);
+        }
         let behind = now.saturating_sub(self.ticked);
         if behind >= self.timing.tick {
             // A process that was stopped does not catch up: it would only disturb its peers by an election.
@@ -300,7 +322,7 @@ impl Sequencer {
 
     /// The first in rank does not wait for silence when there is no leader: nobody else is about to lead.
     fn campaign(&mut self, now: u64) {
-        let first = self.preferred.or(self.members.iter().min().copied()) == Some(self.me);
+        let first = self.first_seat() == Some(self.me);
         let raft = &self.node.raft;
         let idle = raft.state == StateRole::Follower && raft.leader_id == 0;
         if first && idle && !self.restoring() && self.majority_in_reach() && now >= self.campaign_after {
@@ -312,17 +334,9 @@ impl Sequencer {
 
     /// Leadership belongs to the preferred site when it is there and has what is committed.
     fn hand_over(&mut self, now: u64) {
-        let Some(preferred) = self.preferred.filter(|site| *site != self.me && self.leads()) else { return };
-        let raft = &self.node.raft;
-        let caught_up = raft
-            .prs()
-            .get(raft_id(preferred))
-            .is_some_and(|p| p.recent_active && p.matched >= raft.raft_log.committed);
-        if caught_up
-            && self.reachable.contains(&preferred)
-            && raft.commit_to_current_term()
-            && now >= self.hand_over_after
-        {
+        let preferred = self.preferred.filter(|site| *site != self.me && self.leads());
+        let Some(preferred) = preferred.filter(|site| self.could_lead(*site)) else { return };
+        if self.node.raft.commit_to_current_term() && now >= self.hand_over_after {
             self.hand_over_after = now + self.timing.tick * HAND_OVER_TICKS;
             self.node.transfer_leader(raft_id(preferred));
         }
@@ -394,8 +408,8 @@ impl Sequencer {
     }
 
     fn majority_in_reach(&self) -> bool {
-        let reached = self.members.iter().filter(|s| **s == self.me || self.reachable.contains(s)).count();
-        reached * 2 > self.members.len()
+        let reached = self.members.voters().filter(|s| *s == self.me || self.reachable.contains(s)).count();
+        reached * 2 > self.members.voters().count()
     }
 
     fn red_in_log(&self) -> u64 {
@@ -413,11 +427,16 @@ impl Sequencer {
     /// Gives an entry to raft, as its leader. False: it was not taken.
     fn offer(&mut self, entry: &Arc<Entry>) -> bool {
         let Ok(bytes) = postcard::to_allocvec(&**entry) else { return false };
+        let bytes = Bytes::from(bytes);
         let (index, term) = (self.node.raft.raft_log.last_index() + 1, self.node.raft.term);
-        if self.node.propose(Vec::new(), bytes.clone()).is_err() {
+        let mut proposal = Message::default();
+        proposal.set_msg_type(MessageType::MsgPropose);
+        proposal.from = raft_id(self.me);
+        proposal.set_entries(vec![raft_entry(0, 0, bytes.clone())].into());
+        if self.node.raft.step(proposal).is_err() {
             return false;
         }
-        self.decoded.insert((index, term), (Bytes::from(bytes), entry.clone()));
+        self.decoded.insert((index, term), (bytes, entry.clone()));
         self.proposals.place(entry, index);
         true
     }
@@ -470,6 +489,7 @@ impl Sequencer {
             self.deliver(committed, out);
             self.release(out);
         }
+        self.keep_rank();
         self.notice_leader(now, out);
     }
 
@@ -489,7 +509,7 @@ impl Sequencer {
     }
 
     fn emit(&mut self, message: Message, out: &mut Vec<Event>) {
-        let Some((to, message)) = from_raft(message) else { return };
+        let Some((to, message)) = from_raft(message).filter(|_| !self.retired) else { return };
         if let RaftMessage::Vote { pre: false, term, .. } = message {
             self.asked = term;
         }
@@ -503,15 +523,20 @@ impl Sequencer {
         let cut = first <= self.node.store().last_index();
         if cut {
             self.proposals.displace(first, 0);
+            self.changes.split_off(&first);
         }
         let mut log = Vec::with_capacity(entries.len());
-        for e in entries {
-            if !e.data.is_empty()
-                && let Ok(entry) = self.decoded(e.index, e.term, &e.data)
+        for mut e in entries {
+            let (index, term, body) = (e.index, e.term, body_of(&mut e));
+            if !body.is_empty()
+                && let Ok(entry) = self.decoded(index, term, &body)
             {
-                self.proposals.place(&entry, e.index);
+                self.proposals.place(&entry, index);
             }
-            log.push(LogEntry { term: e.term, body: Blob(e.data) });
+            if reconfigures(&body) {
+                self.changes.insert(index);
+            }
+            log.push(LogEntry { term, body: Blob(body) });
         }
         let slots: Vec<(u64, Body)> = log.iter().map(|e| (e.term, body(&e.body.0))).collect();
         self.node.mut_store().append(first, slots).expect("raft hands out entries that follow its log");
@@ -520,28 +545,26 @@ impl Sequencer {
 
     fn deliver(&mut self, committed: Vec<RaftEntry>, out: &mut Vec<Event>) {
         let Some(last) = committed.last().map(|e| e.index) else { return };
-        for e in committed.into_iter().filter(|e| !e.data.is_empty()) {
+        for mut e in committed {
+            let body = body_of(&mut e);
+            if body.is_empty() {
+                continue;
+            }
             let entry = self
-                .decoded(e.index, e.term, &e.data)
+                .decoded(e.index, e.term, &body)
                 .expect("an entry is read before it is written, and again before a log is taken over");
             let r = self.node.store().r_at(e.index);
             self.decided(&entry, out);
             if r > self.handed {
-                assert_eq!(r, self.handed + 1, "the red order has no gaps");
-                self.handed = r;
-                out.push(Event::Committed { r, entry });
+                self.hand_out(r, entry, out);
             }
         }
         self.node.advance_apply_to(last);
+        self.changes = self.changes.split_off(&(last + 1));
         self.decoded.retain(|(index, _), _| *index > last);
         if self.proposals.placed() > 4 * KEEP_BODIES as usize {
             self.proposals.displace(u64::MAX, last.saturating_sub(KEEP_BODIES));
         }
-    }
-
-    /// Peers that were asked have said what stands up to `r`: it comes no more from here.
-    pub fn handed(&mut self, r: u64) {
-        self.handed = self.handed.max(r);
     }
 
     fn notice_leader(&mut self, now: u64, out: &mut Vec<Event>) {

@@ -25,7 +25,6 @@ use gemini_shadow_ops::{Entry, Frontier, SiteId};
 
 use super::Sequencer;
 use super::border::to_raft;
-use crate::causal::covers_blue;
 use crate::replica::Output;
 use crate::sequencer::Event;
 use crate::wire::{LogEntry, RaftMessage};
@@ -86,20 +85,13 @@ impl Park {
     }
 }
 
-/// What an entry waits for, if anything.
-fn missing<'a>(entry: &'a Entry, held: &Frontier) -> Option<&'a Frontier> {
-    match entry {
-        Entry::Transaction(t) if !covers_blue(held, &t.transaction.deps) => Some(&t.transaction.deps),
-        _ => None,
-    }
-}
-
-/// Whether all that an entry depends on is held.
-pub(super) fn held(entry: &Entry, held: &Frontier) -> bool {
-    missing(entry, held).is_none()
-}
-
 impl Sequencer {
+    /// What an entry waits for, if anything. What is void counts as present: nobody will ever have it.
+    pub(super) fn missing<'a>(&self, entry: &'a Entry) -> Option<&'a Frontier> {
+        let present = |(site, n)| self.held.blue(site) >= n || self.members.is_void(site, n);
+        entry.deps().filter(|deps| !deps.blues().all(present))
+    }
+
     /// An append that has passed the checks of the border.
     pub(super) fn append(&mut self, from: SiteId, message: RaftMessage, out: &mut Vec<Event>) {
         let RaftMessage::Append { term, index, log_term, commit, entries } = message else { return };
@@ -157,7 +149,7 @@ impl Sequencer {
                     return None;
                 }
             };
-            if let Some(deps) = missing(&entry, &self.held).filter(|_| !planted(Fault::WrittenBeforeDeps)) {
+            if let Some(deps) = self.missing(&entry).filter(|_| !planted(Fault::WrittenBeforeDeps)) {
                 keep = i;
                 if first {
                     out.push(Event::Want { deps: deps.clone(), hint: from });

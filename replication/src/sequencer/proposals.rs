@@ -22,9 +22,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gemini_shadow_ops::fault::{Fault, planted};
-use gemini_shadow_ops::{Entry, EntryId, SiteId};
+use gemini_shadow_ops::{Entry, EntryId, Ruling, SiteId};
 
-use super::parking::held;
 use super::records::Record;
 use super::{Event, Sequencer};
 use crate::replica::{Failure, Output, Unavailable};
@@ -43,6 +42,7 @@ pub(super) fn ticket(entry: &Entry) -> Ticket {
     match entry {
         Entry::Transaction(t) => (t.id, false),
         Entry::Void { id, .. } => (*id, true),
+        Entry::Member(member) => (member.id, false),
     }
 }
 
@@ -132,8 +132,8 @@ impl Sequencer {
     /// Who cannot be reached, if that matters.
     pub fn unavailable(&self) -> Option<Unavailable> {
         let majority = self.majority_in_reach();
-        let unreachable: Vec<SiteId> =
-            self.members.iter().copied().filter(|s| *s != self.me && !self.reachable.contains(s)).collect();
+        let others = self.members.current().keys().copied().filter(|site| *site != self.me);
+        let unreachable: Vec<SiteId> = others.filter(|site| !self.reachable.contains(site)).collect();
         (!majority).then_some(Unavailable { unreachable, majority })
     }
 
@@ -148,6 +148,9 @@ impl Sequencer {
         if let Some(why) = self.unavailable() {
             return Err(why);
         }
+        if self.retired {
+            return Err(Unavailable { unreachable: Vec::new(), majority: false });
+        }
         if self.proposals.open.len() >= OPEN {
             return Err(Unavailable { unreachable: Vec::new(), majority: true });
         }
@@ -157,8 +160,14 @@ impl Sequencer {
             (self.me, self.start),
             "an entry is proposed by the process that named it"
         );
-        self.persist(&Record::Open(id, entry.base()), out);
-        let noted = self.appended;
+        // A change of the members needs no end: a copy of it does no harm (`MemberEntry`).
+        let noted = match &*entry {
+            Entry::Member(_) => 0,
+            _ => {
+                self.persist(&Record::Open(id, entry.base()), out);
+                self.appended
+            }
+        };
         let deadline = Some(deadline);
         self.proposals.open.insert(id, Open::new(entry, noted, deadline));
         self.send_open(now, out);
@@ -169,7 +178,9 @@ impl Sequencer {
     /// The log has decided this entry (or a VOID of it).
     pub fn decided(&mut self, entry: &Entry, out: &mut Vec<Event>) {
         let (id, _) = ticket(entry);
-        if self.proposals.open.remove(&id).is_some() {
+        if let Some(open) = self.proposals.open.remove(&id)
+            && !matches!(&*open.entry, Entry::Member(_))
+        {
             self.persist(&Record::Closed(id), out);
         }
     }
@@ -203,7 +214,7 @@ impl Sequencer {
     }
 
     /// Deadlines. A proposal that never left here fails for good, at once if there is no majority; one that did becomes unknown.
-    fn expire(&mut self, now: u64, out: &mut Vec<Event>) {
+    pub(super) fn expire(&mut self, now: u64, out: &mut Vec<Event>) {
         let why = self.unavailable();
         let due = |open: &Open| {
             open.deadline.is_some_and(|deadline| now >= deadline || (!open.left && why.is_some()))
@@ -212,6 +223,10 @@ impl Sequencer {
             self.proposals.open.iter().filter(|(_, o)| due(o)).map(|(id, _)| *id).collect();
         for id in ids {
             let Some(open) = self.proposals.open.get_mut(&id) else { continue };
+            if let Entry::Member(_) = &*open.entry {
+                self.withdraw(id);
+                continue;
+            }
             let failure = if open.left && !planted(Fault::UnavailableAfterSending) {
                 open.entry = Arc::new(Entry::Void { id, base: open.entry.base() });
                 let reason = open.reason.take();
@@ -228,6 +243,17 @@ impl Sequencer {
         }
     }
 
+    /// Gives up a change of the members: whoever wants it proposes it again.
+    fn withdraw(&mut self, id: EntryId) {
+        self.proposals.open.remove(&id);
+        self.proposals.inbox.retain(|waiting| ticket(&waiting.entry) != (id, false));
+    }
+
+    /// Whether a change of the members that this process has proposed is on its way.
+    pub fn changing(&self) -> bool {
+        self.proposals.open.values().any(|open| matches!(&*open.entry, Entry::Member(_)))
+    }
+
     /// The leader has answered.
     pub fn answered(&mut self, now: u64, from: SiteId, proposal: Proposal, out: &mut Vec<Event>) {
         let Some(open) = self.proposals.open.get_mut(&proposal.id) else { return };
@@ -236,6 +262,7 @@ impl Sequencer {
         }
         match proposal.answer {
             Answer::Accepted { term } => open.accepted = Some(term),
+            Answer::Refused { .. } if matches!(&*open.entry, Entry::Member(_)) => self.withdraw(proposal.id),
             Answer::Refused { reason } => open.reason = Some(reason),
             Answer::NotLeader { .. } => {
                 // Sent to the wrong one: whoever it is now gets it at once if we know better already, else when we do.
@@ -285,10 +312,8 @@ impl Sequencer {
                 );
                 return;
             }
-            if let Entry::Transaction(t) = &*entry
-                && !held(&entry, &self.held)
-            {
-                out.push(Event::Want { deps: t.transaction.deps.clone(), hint: from });
+            if let Some(deps) = self.missing(&entry) {
+                out.push(Event::Want { deps: deps.clone(), hint: from });
             }
             self.proposals.inbox.push_back(Waiting { entry, from, since: now });
         }
@@ -296,6 +321,11 @@ impl Sequencer {
 
     /// What a leader does not let into the log whatever it waits for.
     fn implausible(&self, now: u64, entry: &Entry) -> Option<String> {
+        if let Entry::Member(_) | Entry::Transaction(_) = entry
+            && self.members.foresee(entry) != Ruling::Stands
+        {
+            return Some("it does not fit the cluster's members as they are now".into());
+        }
         let Entry::Transaction(t) = entry else { return None };
         let transaction = &t.transaction;
         if transaction.statements.is_empty() {
@@ -316,8 +346,9 @@ impl Sequencer {
         let known = self.red_in_log();
         let ready = match &**entry {
             Entry::Transaction(_) if planted(Fault::ProposedBeforeDeps) => true,
-            Entry::Transaction(t) => held(entry, &self.held) && t.transaction.deps.red <= known,
+            Entry::Transaction(t) => self.missing(entry).is_none() && t.transaction.deps.red <= known,
             Entry::Void { .. } => true,
+            Entry::Member(member) => self.missing(entry).is_none() && self.timely(&member.change),
         };
         if !ready || self.node.raft.lead_transferee.is_some() || !self.offer(entry) {
             return false;
@@ -358,6 +389,7 @@ impl Sequencer {
         } else if let Some(open) = self.proposals.open.get_mut(&id) {
             match answer {
                 Answer::Accepted { term } => (open.accepted, open.left) = (Some(term), true),
+                Answer::Refused { .. } if matches!(&*open.entry, Entry::Member(_)) => self.withdraw(id),
                 Answer::Refused { reason } => open.reason = Some(reason),
                 Answer::NotLeader { .. } => open.sent = None,
             }

@@ -20,10 +20,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use gemini_shadow_ops::members::reconfigures;
 use raft::eraftpb::{ConfState, Entry as RaftEntry, HardState, Snapshot};
 use raft::{Error as RaftError, GetEntriesContext, RaftState, StorageError};
 use serde::{Deserialize, Serialize};
 
+use super::border::raft_entry;
 use crate::wire::{Blob, LogEntry};
 
 /// Where the log begins.
@@ -86,6 +88,7 @@ pub struct Storage {
     base: Base,
     slots: VecDeque<Slot>,
     voters: Vec<u64>,
+    learners: Vec<u64>,
     /// Bodies read back for the moment, by index.
     loaded: BTreeMap<u64, Bytes>,
     wishes: RefCell<Vec<Wish>>,
@@ -103,15 +106,15 @@ impl Storage {
         Storage { hard, base, ..Storage::default() }
     }
 
-    /// Who votes. Fixed for now.
-    pub fn set_voters(&mut self, mut voters: Vec<u64>) {
-        voters.sort_unstable();
-        self.voters = voters;
+    /// Who votes and who learns at the index from which the library begins.
+    pub fn set_seats(&mut self, voters: Vec<u64>, learners: Vec<u64>) {
+        (self.voters, self.learners) = (voters, learners);
     }
 
-    /// Who votes, sorted.
-    pub fn voters(&self) -> &[u64] {
-        &self.voters
+    /// Where entries stand that change who votes (their bodies are kept until they are applied).
+    pub fn changes(&self) -> impl Iterator<Item = u64> + '_ {
+        let changes = |body: &Body| matches!(body, Body::Kept(blob) if reconfigures(&blob.0));
+        self.slots().filter(move |(_, slot)| changes(&slot.body)).map(|(index, _)| index)
     }
 
     /// Where the log begins.
@@ -229,18 +232,17 @@ impl Storage {
             Body::Kept(blob) => blob.0.clone(),
             Body::Dropped => self.loaded.get(&index)?.clone(),
         };
-        Some(RaftEntry { index, term: slot.term, data, ..RaftEntry::default() })
+        Some(raft_entry(index, slot.term, data))
     }
 }
 
-/// A base as raft takes it.
+/// A base as raft takes it. Whom it begins with is the receiver's to add: it has applied the order up to there.
 #[allow(clippy::field_reassign_with_default)] // the generated messages have hidden fields
-pub fn snapshot(base: Base, voters: Vec<u64>) -> Snapshot {
+pub fn snapshot(base: Base) -> Snapshot {
     let mut snapshot = Snapshot::default();
     snapshot.data = Bytes::copy_from_slice(&base.r.to_le_bytes());
     let metadata = snapshot.mut_metadata();
     (metadata.index, metadata.term) = (base.index, base.term);
-    metadata.set_conf_state(ConfState::from((voters, Vec::new())));
     snapshot
 }
 
@@ -268,7 +270,7 @@ impl raft::Storage for Storage {
         hard.term = self.hard.term;
         hard.vote = self.hard.vote;
         hard.commit = self.hard.commit;
-        let voters = ConfState::from((self.voters.clone(), Vec::new()));
+        let voters = ConfState::from((self.voters.clone(), self.learners.clone()));
         Ok(RaftState::new(hard, voters))
     }
 
@@ -286,7 +288,7 @@ impl raft::Storage for Storage {
         let (mut entries, mut size) = (Vec::new(), 0u64);
         for index in low..high.min(self.last_index() + 1) {
             let Some(entry) = self.entry(index) else { break };
-            size = size.saturating_add(entry.data.len() as u64 + 16);
+            size = size.saturating_add((entry.data.len() + entry.context.len()) as u64 + 16);
             if size > limit && !entries.is_empty() {
                 break;
             }
@@ -316,12 +318,12 @@ impl raft::Storage for Storage {
         Ok(Storage::last_index(self))
     }
 
-    /// Where the log begins: index, term, the members, and in its data the red index.
+    /// Where the log begins: index, term, and in its data the red index.
     fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
         if self.base.index == 0 || self.base.index < request_index {
             return Err(RaftError::Store(StorageError::SnapshotTemporarilyUnavailable));
         }
-        Ok(snapshot(self.base, self.voters.clone()))
+        Ok(snapshot(self.base))
     }
 }
 

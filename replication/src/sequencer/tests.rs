@@ -130,7 +130,8 @@ fn a_site_cut_off_fails_at_once_with_the_cause() {
 
 /// A sequencer that leads alone in a cluster of three, for messages by hand.
 pub(super) fn bench(me: u16) -> Sequencer {
-    let seats = Seats { me: SiteId(me), members: (0..3).map(SiteId).collect(), preferred: None, start: 1 };
+    let seats =
+        Seats { me: SiteId(me), members: crate::simulation::site::first(3), preferred: None, start: 1 };
     Sequencer::new(0, seats, Timing::default(), SequencerRecovery::default(), 0)
         .expect("nothing to contradict")
 }
@@ -365,7 +366,6 @@ fn anything(random: &mut Random, s: &Sequencer) -> RaftMessage {
             index: random.near(log.last_index()),
             log_term: random.near(term),
             r: random.below(4),
-            voters: (0..3).map(SiteId).collect(),
         },
         _ => RaftMessage::Heartbeat { term, commit },
     }
@@ -384,7 +384,8 @@ fn records_contradict_or_they_are_taken() {
         entries: vec![LogEntry { term: 2, body: Blob(Bytes::from_static(&[99])) }],
     };
     assert!(r.record(&bad.encode()).is_err(), "not an entry");
-    let seats = || Seats { me: SiteId(0), members: vec![SiteId(0)], preferred: None, start: 1 };
+    let seats =
+        || Seats { me: SiteId(0), members: crate::simulation::site::first(1), preferred: None, start: 1 };
     let open = |r| Sequencer::new(0, seats(), Timing::default(), r, 0);
     let mut gap = SequencerRecovery::default();
     gap.record(&entries(5, &[2])).expect("may be superseded");

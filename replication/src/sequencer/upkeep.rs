@@ -83,6 +83,7 @@ impl Sequencer {
         );
         self.proposals.displace(0, u64::MAX);
         self.decoded.clear();
+        self.changes.clear();
         self.park = Park::default();
         self.node.mut_store().restore(base);
         self.ordered = self.ordered.max(base.r);

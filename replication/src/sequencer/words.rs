@@ -22,8 +22,8 @@
 //! 1. the site follows in term T itself, and its own entry at j has term T: then (raft's log matching) its log up to j is that
 //!    of T's leader, hence the voters', and a leader may count copies of an entry of its own term only (raft §5.4.2);
 //! 2. each word counts for j ≤ i only, the site's own (what of its log is on disk) as well;
-//! 3. the configuration is the site's own. Members are fixed so far: it is 0 everywhere. When they can change, no change may lie
-//!    unapplied at or before j.
+//! 3. the configuration (the red index of the last change of who votes) is the site's own, and no change lies unapplied at or
+//!    before j: among whom a majority is counted at j is then known. Changes themselves are never committed by words.
 //!
 //! The commit index so derived goes to the log before the entries that are applied by it (`Sequencer::drive` hands out a `Hard`
 //! record before `Committed` events), so a restart never finds an entry applied that its own log does not call committed.
@@ -33,6 +33,7 @@
 use std::collections::BTreeMap;
 
 use gemini_shadow_ops::SiteId;
+use gemini_shadow_ops::fault::{Fault, planted};
 use raft::StateRole;
 
 use super::border::MAX;
@@ -40,26 +41,32 @@ use super::{Event, Sequencer};
 use crate::replica::Output;
 use crate::wire::{PeerMessage, Stored};
 
-/// The only configuration there is while members are fixed.
-const CONFIGURATION: u64 = 0;
-
 /// What voters have said.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    /// The newest word of each, as (term, index).
+    /// The newest word of each in this configuration, as (term, index).
     heard: BTreeMap<SiteId, (u64, u64)>,
     /// Our own newest one.
     said: (u64, u64),
+}
+
+impl Words {
+    /// Another configuration: words of the old one do not count in it.
+    pub(super) fn forget(&mut self) {
+        self.heard.clear();
+        self.said = (0, 0);
+    }
 }
 
 impl Sequencer {
     /// A peer's word.
     pub fn stored(&mut self, now: u64, from: SiteId, word: Stored, out: &mut Vec<Event>) {
         let Stored { term, index, configuration } = word;
-        if from == self.me || !self.members.contains(&from) || term >= MAX || index >= MAX {
+        let stranger = !self.members.knows(from) && self.members.contains(self.me);
+        if from == self.me || stranger || term >= MAX || index >= MAX {
             return self.suspect(from, format!("a word that cannot be: {index} in term {term}"), out);
         }
-        if configuration != CONFIGURATION {
+        if configuration != self.members.configuration() || !self.members.votes(from) {
             return;
         }
         let known = self.words.heard.entry(from).or_default();
@@ -70,12 +77,13 @@ impl Sequencer {
     /// Our log up to `index` is that of the leader of `term`, and on our disk: says so to all but the leader, whom its own
     /// message tells.
     pub(super) fn tell_stored(&mut self, leader: SiteId, term: u64, index: u64, out: &mut Vec<Event>) {
-        if index == 0 || (term, index) <= self.words.said {
+        if index == 0 || (term, index) <= self.words.said || !self.members.votes(self.me) || self.retired {
             return;
         }
         self.words.said = (term, index);
-        let word = Stored { term, index, configuration: CONFIGURATION };
-        for to in self.members.iter().copied().filter(|site| *site != self.me && *site != leader) {
+        let word = Stored { term, index, configuration: self.members.configuration() };
+        let others = self.members.current().keys().copied();
+        for to in others.filter(|site| *site != self.me && *site != leader) {
             out.push(Event::Out(Output::Send { to, message: PeerMessage::Stored(word) }));
         }
     }
@@ -104,11 +112,15 @@ impl Sequencer {
             Some((in_term, index)) if *in_term == term => *index,
             _ => 0,
         };
-        let mut indexes: Vec<u64> = self.members.iter().map(stored).collect();
+        let mut indexes: Vec<u64> = self.members.voters().map(|site| stored(&site)).collect();
         indexes.sort_unstable();
         // As many have at least this much as make a majority.
-        let majority = indexes[(indexes.len() - 1) / 2];
-        let index = majority.min(log.last_index());
+        let Some(majority) = indexes.get(indexes.len().saturating_sub(1) / 2) else { return false };
+        let before_change = match self.changes.first() {
+            Some(change) if !planted(Fault::WordsAcrossChange) => change - 1,
+            _ => u64::MAX,
+        };
+        let index = (*majority).min(log.last_index()).min(before_change);
         if index <= log.committed || !log.term(index).is_ok_and(|of| of == term) {
             return false;
         }
@@ -131,7 +143,7 @@ mod tests {
     }
 
     fn word(s: &mut Sequencer, from: u16, term: u64, index: u64) {
-        s.stored(0, SiteId(from), Stored { term, index, configuration: CONFIGURATION }, &mut Vec::new());
+        s.stored(0, SiteId(from), Stored { term, index, configuration: 0 }, &mut Vec::new());
     }
 
     fn sync(s: &mut Sequencer) {

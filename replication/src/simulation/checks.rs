@@ -63,6 +63,7 @@ impl Checks {
         let (id, void) = match &**entry {
             Entry::Transaction(t) => (t.id, false),
             Entry::Void { id, .. } => (*id, true),
+            Entry::Member(member) => (member.id, false),
         };
         self.decided.entry(id).or_insert(!void);
         if !void {

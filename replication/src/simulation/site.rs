@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gemini_shadow_ops::{
-    Dot, Entry, Footprint, Frontier, Hlc, RedTransaction, ShadowTransaction, SiteId, Stamp, TxnId,
+    Dot, Entry, Footprint, Frontier, Hlc, Member, Members, RedTransaction, Ruling, ShadowTransaction, SiteId,
+    Stamp, TxnId,
 };
 
 use crate::replica::{Mark, Options, Output, Recovered, Replica, Shelf, Timing};
@@ -46,6 +47,8 @@ pub struct Site {
     pub maps: Maps,
     /// What the log proves to be applied.
     pub applied: Frontier,
+    /// The members there.
+    pub members: Members,
     /// The same of its synced prefix.
     pub durable: Frontier,
     pub durable_own: u64,
@@ -60,13 +63,19 @@ pub struct Site {
 pub fn options(id: SiteId, sites: u16, start: u64) -> Options {
     Options {
         me: id,
-        members: (0..sites).map(SiteId).collect(),
+        contacts: (0..sites).map(SiteId).filter(|site| *site != id).collect(),
         preferred: Some(SiteId(0)),
         cluster: 77,
         incarnation: 1000 + u64::from(id.0),
         start,
         timing: Timing::default(),
     }
+}
+
+/// The first members of a cluster.
+pub fn first(sites: u16) -> Members {
+    let member = |n: u16| Member { name: format!("s{n}"), peer: String::new(), class: u32::from(n) };
+    Members::first((0..sites).map(|n| (SiteId(n), member(n))).collect())
 }
 
 impl Site {
@@ -77,6 +86,7 @@ impl Site {
         let mut sequencer = SequencerRecovery::default();
         let mut incarnations = BTreeMap::new();
         let mut start = 1;
+        let mut members = first(sites);
         for record in &log {
             match record {
                 Record::Blue { dot, t, local } => {
@@ -90,6 +100,7 @@ impl Site {
                 Record::Admit(dot) => applied.add(TxnId::Blue(*dot)),
                 Record::Red { r, entry } => {
                     maps.red.borrow_mut().insert(*r, entry.clone());
+                    members.decide(*r, entry);
                     applied.red = *r;
                 }
                 Record::Sequencer(bytes) => sequencer.record(bytes).expect("our own record"),
@@ -98,8 +109,13 @@ impl Site {
             }
         }
         let durable = applied.clone();
-        let recovered =
-            Recovered { logged: logged.clone(), applied: applied.clone(), sequencer, incarnations };
+        let recovered = Recovered {
+            logged: logged.clone(),
+            applied: applied.clone(),
+            sequencer,
+            incarnations,
+            members: members.clone(),
+        };
         let replica = Replica::new(now, options(id, sites, start), recovered).expect("our own log");
         let synced = log.len();
         let mut disk = SequencerRecovery::default();
@@ -117,6 +133,7 @@ impl Site {
             synced,
             maps,
             applied,
+            members,
             durable,
             durable_own,
             disk,
@@ -141,7 +158,8 @@ impl Site {
             }
             Output::AdmitRed { r, entry } => {
                 assert_eq!(r, self.applied.red + 1, "red in order, once");
-                if let Entry::Transaction(t) = &*entry {
+                let stands = self.members.decide(r, &entry) == Ruling::Stands;
+                if stands && let Entry::Transaction(t) = &*entry {
                     assert!(self.applied.includes(&t.transaction.deps), "r{r} before what it depends on");
                 }
                 self.applied.red = r;

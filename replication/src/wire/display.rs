@@ -41,6 +41,10 @@ impl fmt::Display for PeerMessage {
             PeerMessage::Looked(Looked { id, frontier, rows: Some(rows), .. }) => {
                 write!(f, "Looked {id} other, {} rows at {frontier}", rows.len())
             }
+            PeerMessage::Removed(m) => match m.count {
+                Some(count) => write!(f, "Removed {} at r{}, {count} count", m.site, m.fenced),
+                None => write!(f, "Removed {} at r{}", m.site, m.fenced),
+            },
         }
     }
 }
@@ -170,6 +174,7 @@ impl fmt::Display for Short<'_> {
         match self.0 {
             Entry::Transaction(t) => write!(f, "{}", t.id),
             Entry::Void { id, .. } => write!(f, "void({id})"),
+            Entry::Member(member) => write!(f, "({member})"),
         }
     }
 }

@@ -111,7 +111,8 @@ mod kind {
     pub const LOOK: u8 = 12;
     pub const LOOKED: u8 = 13;
     pub const FILL: u8 = 14;
-    pub const LAST: u8 = FILL;
+    pub const REMOVED: u8 = 15;
+    pub const LAST: u8 = REMOVED;
 }
 
 impl PeerMessage {
@@ -132,6 +133,7 @@ impl PeerMessage {
             PeerMessage::Look(_) => kind::LOOK,
             PeerMessage::Looked(_) => kind::LOOKED,
             PeerMessage::Fill(_) => kind::FILL,
+            PeerMessage::Removed(_) => kind::REMOVED,
         }
     }
 
@@ -196,6 +198,7 @@ impl PeerMessage {
             PeerMessage::Look(m) => write(kind, m, into),
             PeerMessage::Looked(m) => write(kind, m, into),
             PeerMessage::Fill(m) => write(kind, m, into),
+            PeerMessage::Removed(m) => write(kind, m, into),
         }
     }
 
@@ -223,6 +226,7 @@ impl PeerMessage {
             kind::LOOK => PeerMessage::Look(read(kind, body)?),
             kind::LOOKED => PeerMessage::Looked(read(kind, body)?),
             kind::FILL => PeerMessage::Fill(read(kind, body)?),
+            kind::REMOVED => PeerMessage::Removed(read(kind, body)?),
             other => return Err(WireError::Kind(other)),
         })
     }

@@ -34,7 +34,7 @@ pub(crate) use display::Short;
 pub use frame::{Blob, HEADER, Header, MAX_FRAME, MAX_TRANSACTION, WireError};
 
 /// The version of everything in this module. Peers of another version are refused at the first frame.
-pub const PROTOCOL: u16 = 5;
+pub const PROTOCOL: u16 = 6;
 
 /// How often a message may change hands before it is dropped; also the longest route.
 pub const MAX_HOPS: u8 = 4;
@@ -70,6 +70,8 @@ pub enum PeerMessage {
     Looked(Looked),
     /// Filling a site with a copy of another one's tables.
     Fill(Fill),
+    /// Said to a site that is no member any more.
+    Removed(Removed),
 }
 
 /// The first message in each direction on a new link.
@@ -85,6 +87,8 @@ pub struct Hello {
     pub incarnation: u64,
     /// The newest schema version applied there.
     pub schema_version: u64,
+    /// [`gemini_shadow_ops::Members::genesis`].
+    pub genesis: u64,
     /// Whether the receiver's own Hello has been accepted: if not, it is to say it (again).
     pub heard: bool,
     /// The sender's own last blue transaction on its disk.
@@ -96,6 +100,19 @@ pub struct Hello {
     pub acks: Acks,
     /// Its clock.
     pub clock: Reading,
+}
+
+/// What a removed site is told: which of its transactions count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The cluster that it was removed from.
+    pub cluster: u128,
+    /// Who.
+    pub site: SiteId,
+    /// The red index of its FENCE.
+    pub fenced: u64,
+    /// Its final count, once that is ordered: its later transactions are void.
+    pub count: Option<u64>,
 }
 
 /// The end of one origin's transactions: how many, and a hash of the last.
@@ -247,8 +264,6 @@ pub enum RaftMessage {
         log_term: u64,
         /// The red indices up to it.
         r: u64,
-        /// Who votes as of that entry.
-        voters: Vec<SiteId>,
     },
 }
 

@@ -2,7 +2,7 @@
 //! and it is the transaction that the client submitted.
 
 use gemini::site::Site;
-use gemini_shadow_ops::{Frontier, TxnId};
+use gemini_shadow_ops::{Frontier, SiteId, TxnId};
 
 #[derive(Debug)]
 pub(super) struct Acknowledged {
@@ -23,8 +23,11 @@ impl Acknowledged {
         check(&self.by_site[node], site);
     }
 
-    pub fn everywhere(&self, site: &Site) {
-        self.by_site.iter().for_each(|acknowledged| check(acknowledged, site));
+    /// `kept`: of what a site has acknowledged, what every member must have.
+    pub fn everywhere(&self, site: &Site, kept: impl Fn(SiteId, &Frontier) -> Frontier) {
+        for (origin, acknowledged) in (1..).map(SiteId).zip(&self.by_site) {
+            check(&kept(origin, acknowledged), site);
+        }
     }
 }
 

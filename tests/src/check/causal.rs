@@ -2,7 +2,7 @@
 //! every site, and one site's in its order. It depends on all that its statements saw.
 
 use gemini::site::Site;
-use gemini_shadow_ops::{Entry, Frontier, ShadowTransaction, TxnId};
+use gemini_shadow_ops::{Entry, Frontier, Refusal, ShadowTransaction, TxnId, Verdict};
 
 use super::history::News;
 
@@ -14,8 +14,12 @@ pub(super) fn check(site: &Site, news: &News) {
         let before = transaction.deps.blue(dot.site);
         assert_eq!(before + 1, dot.n, "causal: {dot} does not depend on just its predecessors");
     }
-    for (r, entry, _) in &news.red {
-        if let Entry::Transaction(red) = &**entry {
+    for (r, entry, verdict) in &news.red {
+        // What is void depends on nothing; so does what depends on lost transactions of a removed site.
+        let nothing = matches!(verdict, Verdict::Void | Verdict::Refused(Refusal::Removed { .. }));
+        if let Entry::Transaction(red) = &**entry
+            && !nothing
+        {
             within(site, applied, TxnId::Red(*r), &red.transaction);
             assert!(red.transaction.deps.red < *r, "causal: r{r} depends on itself or a later one");
         }

@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use gemini_shadow_ops::verdict::Refusal;
 use gemini_shadow_ops::{
-    Entry, EntryId, Item, Key, Op, RedTransaction, Schema, SchemaChange, Slack, Verdict,
+    Entry, EntryId, Item, Key, Members, Op, RedTransaction, Ruling, Schema, SchemaChange, Slack, Verdict,
 };
 
 use super::history::News;
 use super::invariants::number;
+use super::members::Removals;
 
 #[derive(Debug)]
 pub(super) struct Certify {
     window: u64,
+    /// Who the members are has checkers of its own (`members.rs`).
+    members: Members,
     schema: Schema,
     accepted: BTreeMap<u64, Arc<Entry>>,
     /// Where each id was first used, by itself or by a VOID.
@@ -23,9 +26,14 @@ pub(super) struct Certify {
 }
 
 impl Certify {
-    pub fn new(window: u64) -> Certify {
+    pub fn new(window: u64, members: Members) -> Certify {
         let schema = Schema::default();
-        Certify { window, schema, accepted: BTreeMap::new(), used: BTreeMap::new(), decided: 0 }
+        Certify { window, members, schema, accepted: BTreeMap::new(), used: BTreeMap::new(), decided: 0 }
+    }
+
+    /// The members at the newest red index.
+    pub fn members(&self) -> &Members {
+        &self.members
     }
 
     /// The first site to reach a red index is compared; the others must agree with it anyway.
@@ -35,11 +43,14 @@ impl Certify {
                 continue;
             }
             self.decided = *r;
-            let expected = self.expect(*r, entry);
+            Removals::ordered(entry, verdict, &self.members);
+            let ruling = self.members.decide(*r, entry);
+            let expected = self.expect(*r, entry, &ruling);
             let found = name(verdict);
             assert_eq!(found, expected, "certification: r{r} {}: {verdict:?}", entry.id());
             // What rests on more than the window may have been used before: nobody remembers it anew.
-            if !self.too_old(*r, entry) {
+            let member = matches!(&**entry, Entry::Member(_));
+            if !self.too_old(*r, entry) && !member {
                 self.used.entry(entry.id()).or_insert(*r);
             }
             if *verdict == Verdict::Accepted {
@@ -63,7 +74,10 @@ impl Certify {
         entry.base() + 1 < r.saturating_sub(self.window)
     }
 
-    fn expect(&self, r: u64, entry: &Entry) -> &'static str {
+    fn expect(&self, r: u64, entry: &Entry, ruling: &Ruling) -> &'static str {
+        if let Entry::Member(_) = entry {
+            return if *ruling == Ruling::Stands { "accepted" } else { "void" };
+        }
         let Entry::Transaction(red) = entry else { return "void" };
         let (base, too_old) = (entry.base(), self.too_old(r, entry));
         match self.used.get(&red.id) {
@@ -78,6 +92,10 @@ impl Certify {
             |statement: u16| red.transaction.statements.get(usize::from(statement)).map_or(base, |s| s.red);
         if too_old {
             "too old"
+        } else if *ruling == Ruling::Void {
+            "void"
+        } else if *ruling != Ruling::Stands {
+            "removed"
         } else if self.stale(red) {
             "stale table"
         } else if red.footprint.reads.iter().any(|read| self.written(&read.item, seen_at(read.statement))) {
@@ -110,7 +128,7 @@ impl Certify {
     fn after(&self, r: u64) -> impl Iterator<Item = (u64, &RedTransaction)> {
         self.accepted.range(r + 1..).filter_map(|(r, entry)| match &**entry {
             Entry::Transaction(red) => Some((*r, red)),
-            Entry::Void { .. } => None,
+            Entry::Void { .. } | Entry::Member(_) => None,
         })
     }
 
@@ -142,6 +160,7 @@ fn name(verdict: &Verdict) -> &'static str {
         Verdict::Refused(Refusal::Slack { .. }) => "slack",
         Verdict::Refused(Refusal::StaleTable { .. }) => "stale table",
         Verdict::Refused(Refusal::BaseTooOld { .. }) => "too old",
+        Verdict::Refused(Refusal::Removed { .. }) => "removed",
     }
 }
 

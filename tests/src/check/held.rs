@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use gemini::site::Site;
 use gemini_replication::wire::{LogEntry, PeerMessage, RaftMessage};
-use gemini_shadow_ops::{Dot, Entry, Frontier};
+use gemini_shadow_ops::{Dot, Entry, Frontier, Members, SiteId};
 
 /// An entry's term, and what it depends on.
 type Written = (u64, Frontier);
@@ -26,24 +26,24 @@ impl Held {
     }
 
     /// A site says something to another.
-    pub fn says(&mut self, from: usize, site: &Site, to: usize, frame: &[u8]) {
+    pub fn says(&mut self, from: usize, site: &Site, to: usize, frame: &[u8], members: &Members) {
         // What cannot be read is `honest.rs`'s to complain of.
         if let Ok(message) = PeerMessage::decode(frame) {
-            self.message(from, site, to, &message);
+            self.message(from, site, to, &message, members);
         }
     }
 
-    fn message(&mut self, from: usize, site: &Site, to: usize, message: &PeerMessage) {
+    fn message(&mut self, from: usize, site: &Site, to: usize, message: &PeerMessage, members: &Members) {
         match message {
             // What a site hands on is another's word.
             PeerMessage::Relay(relay) if relay.from == site.id() => {
                 if let Ok(inner) = PeerMessage::relayed(relay.kind, &relay.body.0) {
-                    self.message(from, site, usize::from(relay.to.0) - 1, &inner);
+                    self.message(from, site, usize::from(relay.to.0) - 1, &inner, members);
                 }
             }
             PeerMessage::Sequencer(RaftMessage::Append { index, entries, .. }) => {
                 for (at, entry) in (index + 1..).zip(entries) {
-                    self.write(from, site, at, written(entry));
+                    self.write(from, site, at, written(entry), members);
                 }
             }
             PeerMessage::Sequencer(RaftMessage::AppendReply { index, rejected: None, .. }) => {
@@ -52,7 +52,7 @@ impl Held {
                     .map_while(|at| Some((at, self.logs[to].get(&at)?.clone())))
                     .take_while(|(at, (term, _))| self.term(from, *at) != Some(*term))
                     .collect();
-                news.into_iter().for_each(|(at, written)| self.write(from, site, at, written));
+                news.into_iter().for_each(|(at, written)| self.write(from, site, at, written, members));
             }
             _ => {}
         }
@@ -62,12 +62,15 @@ impl Held {
         self.logs[node].get(&at).map(|(term, _)| *term)
     }
 
-    fn write(&mut self, node: usize, site: &Site, at: u64, (term, deps): Written) {
+    fn write(&mut self, node: usize, site: &Site, at: u64, (term, deps): Written, members: &Members) {
         if self.term(node, at) == Some(term) {
             return;
         }
         let applied = site.engine().applied();
-        for (origin, n) in deps.blues().filter(|(origin, n)| applied.blue(*origin) < *n) {
+        // What is void counts as present.
+        let absent =
+            |(origin, n): &(SiteId, u64)| applied.blue(*origin) < *n && !members.is_void(*origin, *n);
+        for (origin, n) in deps.blues().filter(absent) {
             let dot = Dot { site: origin, n };
             let there = site.engine().blue(dot).expect("the simulated log can be read").is_some();
             assert!(
@@ -81,9 +84,7 @@ impl Held {
 }
 
 fn written(entry: &LogEntry) -> Written {
-    match postcard::from_bytes::<Entry>(&entry.body.0) {
-        Ok(Entry::Transaction(red)) => (entry.term, red.transaction.deps.clone()),
-        // A VOID depends on nothing; a new leader's own first entry is empty.
-        Ok(Entry::Void { .. }) | Err(_) => (entry.term, Frontier::default()),
-    }
+    // A VOID depends on nothing; a new leader's own first entry is empty.
+    let read = postcard::from_bytes::<Entry>(&entry.body.0).ok();
+    (entry.term, read.and_then(|read| read.deps().cloned()).unwrap_or_default())
 }

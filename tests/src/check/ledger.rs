@@ -208,7 +208,7 @@ fn named(id: TxnId, history: &History) -> Option<(SiteId, &ShadowTransaction)> {
         TxnId::Red(r) => match history.red.get(r as usize - 1) {
             Some((entry, Verdict::Accepted)) => match &**entry {
                 Entry::Transaction(red) => Some((red.id.site, &*red.transaction)),
-                Entry::Void { .. } => None,
+                Entry::Void { .. } | Entry::Member(_) => None,
             },
             _ => None,
         },

@@ -10,6 +10,7 @@
 //! | `frontier.rs` | what a site has applied and shows never goes back |
 //! | `held.rs` | no sequencer entry is written before the blue transactions that it depends on |
 //! | `honest.rs` | nothing that a site says or shows runs ahead of its last fsync; one vote per term |
+//! | `members.rs` | what a removed site left with anyone reaches all, what only it had is applied nowhere else |
 //! | `sequencer.rs` | one leader per term |
 //! | `ledger.rs` | blue waits for nobody but its own disk; nothing waits for ever; answers are true |
 //! | `unknown.rs` | entry ids are used once; unknown outcomes are resolved |
@@ -37,6 +38,7 @@ mod honest;
 mod indexes;
 mod invariants;
 mod ledger;
+mod members;
 mod order;
 mod rows;
 mod sequencer;
@@ -46,11 +48,12 @@ mod unknown;
 use bytes::Bytes;
 use gemini::site::{Outcome, Reply, Site};
 use gemini_engine::{Lsn, Snapshot};
-use gemini_shadow_ops::{Frontier, SiteId};
+use gemini_shadow_ops::{Frontier, Members, SiteId};
 use gemini_sql::host::Submission;
 use tokio::sync::oneshot::Receiver;
 
 use crate::world::Options;
+use crate::world::node::member;
 use history::{History, News};
 pub use invariants::Invariants;
 pub use ledger::Answer;
@@ -66,6 +69,7 @@ pub struct Checks {
     held: held::Held,
     honest: honest::Honest,
     leaders: sequencer::Leaders,
+    removals: members::Removals,
     ledger: ledger::Ledger,
     unknown: unknown::Unknown,
     acknowledged: acknowledged::Acknowledged,
@@ -83,16 +87,18 @@ pub struct Checks {
 impl Checks {
     /// For a world of these options.
     pub fn new(options: &Options) -> Checks {
-        let sites = options.sites;
+        let sites = options.sites + options.spare;
+        let first = (1..=options.sites as u16).map(|n| (SiteId(n), member(n))).collect();
         Checks {
             history: History::default(),
             order: order::Order::default(),
-            certify: certify::Certify::new(options.window),
+            certify: certify::Certify::new(options.window, Members::first(first)),
             dots: dots::Dots::default(),
             frontiers: frontier::Frontiers::new(sites),
             held: held::Held::new(sites),
             honest: honest::Honest::new(sites),
             leaders: sequencer::Leaders::default(),
+            removals: members::Removals::default(),
             ledger: ledger::Ledger::new(sites),
             unknown: unknown::Unknown::default(),
             acknowledged: acknowledged::Acknowledged::new(sites),
@@ -141,6 +147,7 @@ impl Checks {
             self.frontiers.check(node, site, snapshot.frontier());
             self.honest.shows(node, snapshot.frontier());
             self.learn(site, &news);
+            self.removals.check(site, self.certify.members());
             let touched = self.atomic[node].check(site.id().0, &news, &snapshot);
             self.invariants[node].follow(&snapshot, &touched);
         }
@@ -173,6 +180,11 @@ impl Checks {
         self.ledger.answers(node, under_way, &self.history)
     }
 
+    /// A site is about to leave in good order.
+    pub fn leaves(&mut self, site: SiteId) {
+        self.removals.leaves(site);
+    }
+
     /// A session is about to hear this.
     pub fn told(&mut self, node: usize, site: &Site, outcome: &Outcome) {
         self.unknown.told(outcome);
@@ -197,7 +209,7 @@ impl Checks {
     pub fn says(&mut self, from: usize, site: Option<&Site>, to: usize, frame: &Bytes) {
         self.honest.says(from, to, frame);
         if let Some(site) = site {
-            self.held.says(from, site, to, frame);
+            self.held.says(from, site, to, frame, self.certify.members());
         }
     }
 
@@ -220,7 +232,7 @@ impl Checks {
 
     /// Whether every outcome that clients do not know is known to the order.
     pub fn resolved(&self) -> bool {
-        self.unknown.resolved()
+        self.unknown.resolved(self.certify.members())
     }
 
     /// Looks at all tables of a site.
@@ -239,9 +251,11 @@ impl Checks {
     /// Everything is healed and quiet: all sites are equal, and hold all that was acknowledged.
     pub fn finish<'a>(&mut self, sites: impl Iterator<Item = &'a Site>) {
         let sites: Vec<&Site> = sites.collect();
-        for (node, site) in sites.iter().enumerate() {
-            self.acknowledged.everywhere(site);
-            self.unknown.finish(site, self.window, &self.history);
+        for site in &sites {
+            let node = usize::from(site.id().0) - 1;
+            let members = self.certify.members();
+            self.acknowledged.everywhere(site, |origin, all| self.removals.kept(origin, all, members));
+            self.unknown.finish(site, self.window, &self.history, members);
             self.whole(node, site);
             rows::check(site, &self.history);
             assert_eq!(

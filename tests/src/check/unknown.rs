@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use gemini::site::{Outcome, Site};
-use gemini_shadow_ops::{Entry, EntryId, TxnId, Verdict};
+use gemini_shadow_ops::{Entry, EntryId, Members, TxnId, Verdict};
 use gemini_sql::host::{CommitError, TransactionStatus};
 
 use super::history::{History, News};
@@ -46,13 +46,13 @@ impl Unknown {
         }
     }
 
-    /// Whether the order has ended all of them.
-    pub fn resolved(&self) -> bool {
-        self.asked.iter().all(|id| self.ended.contains_key(id))
+    /// Whether the order has ended all of them. A removed site proposes no VOID: what of its was not ordered never will be.
+    pub fn resolved(&self, members: &Members) -> bool {
+        self.asked.iter().all(|id| self.ended.contains_key(id) || members.removed(id.site))
     }
 
-    pub fn finish(&self, site: &Site, window: u64, history: &History) {
-        for id in &self.asked {
+    pub fn finish(&self, site: &Site, window: u64, history: &History, members: &Members) {
+        for id in self.asked.iter().filter(|id| !members.removed(id.site)) {
             let Some((r, base, expected)) = self.ended.get(id) else {
                 panic!("outcome: {id} is unknown to its client, and the order never ended it");
             };

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use gemini_replication::replica::{Options, Output, Recovered, Replica, Shelf, Timing};
 use gemini_replication::wire::{Acks, Hello, PROTOCOL, PeerMessage, Reading, Tail};
-use gemini_shadow_ops::{Dot, Entry, Frontier, Hlc, ShadowTransaction, SiteId, TxnId};
+use gemini_shadow_ops::{
+    Dot, Entry, Frontier, Hlc, Member, Members, Ruling, ShadowTransaction, SiteId, TxnId,
+};
 
 use super::records::{apply, judge};
 
@@ -74,6 +76,7 @@ struct Site {
     replica: Replica,
     log: Log,
     applied: Frontier,
+    members: Members,
     halted: bool,
 }
 
@@ -81,20 +84,32 @@ impl Site {
     fn new() -> Site {
         let options = Options {
             me: ME,
-            members: [1, 2, 3].map(SiteId).to_vec(),
+            contacts: Vec::new(),
             preferred: Some(ME),
             cluster: CLUSTER,
             incarnation: 1001,
             start: 1,
             timing: Timing::default(),
         };
-        let replica = Replica::new(BEGIN, options, Recovered::default()).expect("well configured");
-        let mut site =
-            Site { now: BEGIN, replica, log: Log::default(), applied: Frontier::default(), halted: false };
+        let member =
+            |site: SiteId| Member { name: format!("s{site}"), peer: String::new(), class: u32::from(site.0) };
+        let members =
+            Members::first([1, 2, 3].map(SiteId).into_iter().map(|site| (site, member(site))).collect());
+        let recovered = Recovered { members: members.clone(), ..Recovered::default() };
+        let replica = Replica::new(BEGIN, options, recovered).expect("well configured");
+        let mut site = Site {
+            now: BEGIN,
+            replica,
+            log: Log::default(),
+            applied: Frontier::default(),
+            members,
+            halted: false,
+        };
         site.step(|replica, now, log, out| replica.start(now, log, out));
         for peer in [2, 3].map(SiteId) {
             site.step(|replica, now, log, out| replica.connected(now, peer, log, out));
-            site.hear(peer, PeerMessage::Hello(hello(peer, site.now)));
+            let hello = hello(peer, site.members.genesis(), site.now);
+            site.hear(peer, PeerMessage::Hello(hello));
         }
         site
     }
@@ -140,27 +155,29 @@ impl Site {
                 Output::AdmitRed { r, entry } => {
                     assert_eq!(r, self.applied.red + 1, "red in order, once");
                     let covered = |(site, n)| self.applied.blue(site) >= n;
-                    let blue = entry.deps().is_none_or(|deps| deps.blues().all(covered));
+                    let stands = self.members.decide(r, &entry) == Ruling::Stands;
+                    let blue = !stands || entry.deps().is_none_or(|deps| deps.blues().all(covered));
                     assert!(blue, "r{r} before the blue that it depends on");
                     judge(r, &entry);
                     self.applied.add(TxnId::Red(r));
                     self.log.red.borrow_mut().insert(r, entry);
                 }
                 Output::Send { message, .. } => shown(&message),
-                Output::Halt { .. } => self.halted = true,
+                Output::Halt { .. } | Output::Removed(_) => self.halted = true,
                 _ => {}
             }
         }
     }
 }
 
-fn hello(site: SiteId, now: u64) -> Hello {
+fn hello(site: SiteId, genesis: u64, now: u64) -> Hello {
     Hello {
         cluster: CLUSTER,
         protocol: PROTOCOL,
         site,
         incarnation: 1000 + u64::from(site.0),
         schema_version: 0,
+        genesis,
         heard: true,
         own: Tail::default(),
         yours: Tail::default(),

@@ -4,11 +4,11 @@ use std::borrow::Borrow;
 use std::fmt;
 
 use gemini_shadow_ops::fault::Fault::{self, *};
-use gemini_tests::simulate::{Effects, Failure, Shop, simulate};
+use gemini_tests::simulate::{Effects, Failure, Members, Shop, simulate};
 use gemini_tests::world::Options;
 use gemini_tests::world::network::Weather;
 
-use Scenario::{ByHand, ByHandInStorm, InSqlInCalm, InSqlInStorm};
+use Scenario::{ByHand, ByHandInStorm, ComingAndGoing, InSqlInCalm, InSqlInStorm};
 
 /// Who works in which weather.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +22,13 @@ pub enum Scenario {
     ByHandInStorm,
     /// Sessions of SQL in a storm.
     InSqlInStorm,
+    /// Effects made by hand at sites that come and go.
+    ComingAndGoing,
 }
 
 impl Scenario {
     /// Every one.
-    pub const ALL: [Scenario; 4] = [ByHand, InSqlInCalm, ByHandInStorm, InSqlInStorm];
+    pub const ALL: [Scenario; 5] = [ByHand, InSqlInCalm, ByHandInStorm, InSqlInStorm, ComingAndGoing];
 
     /// Runs a seed. An error: what a checker complained of.
     pub fn run(self, seed: u64) -> Result<(), String> {
@@ -35,6 +37,7 @@ impl Scenario {
             InSqlInCalm => complaint(simulate(calm(Options::shop(seed)), &Shop::default())),
             ByHandInStorm => complaint(simulate(storm(Options::swarm(seed)), &Effects::default())),
             InSqlInStorm => complaint(simulate(storm(Options::shop(seed)), &Shop::default())),
+            ComingAndGoing => complaint(simulate(Options::members(seed), &Members::default())),
         }
     }
 }
@@ -72,6 +75,7 @@ impl fmt::Display for Scenario {
             InSqlInCalm => "shop in calm",
             ByHandInStorm => "effects in a storm",
             InSqlInStorm => "shop in a storm",
+            ComingAndGoing => "members that come and go",
         })
     }
 }
@@ -112,6 +116,11 @@ pub const CASES: &[Case] = &[
     case(CopyAccepted, InSqlInStorm, 10),
     case(SlackNotSummed, ByHand, 5),
     case(WindowNotRebuilt, ByHandInStorm, 60),
+    case(FencedEntriesStand, ComingAndGoing, 40),
+    case(ReportsOutliveFence, ComingAndGoing, 200),
+    case(CloseWithoutReports, ComingAndGoing, 40),
+    case(FencedGoesOn, ComingAndGoing, 10),
+    case(ReportsWhatIsLogged, ComingAndGoing, 200),
     case(AdmitBySeen, ByHandInStorm, 10),
     case(RedDepsIgnored, ByHandInStorm, 5),
     case(GapJumped, ByHandInStorm, 10),
@@ -120,6 +129,7 @@ pub const CASES: &[Case] = &[
     case(WrittenBeforeDeps, ByHandInStorm, 10),
     case(ProposedBeforeDeps, ByHandInStorm, 5),
     case(SequencerUnsynced, ByHandInStorm, 10),
+    case(WordsAcrossChange, ComingAndGoing, 200),
     case(VoteForgotten, ByHandInStorm, 40),
     case(UnavailableAfterSending, ByHandInStorm, 10),
     case(ClockBelowLog, ByHandInStorm, 15),

@@ -25,6 +25,7 @@ pub mod histories;
 pub mod keep;
 pub mod network;
 pub mod node;
+pub mod operator;
 pub mod options;
 mod run;
 pub mod shop;
@@ -51,6 +52,7 @@ use faults::{Over, Planned};
 use keep::Keep;
 use network::Network;
 use node::Node;
+use operator::Operator;
 pub use options::Options;
 use time::Time;
 use trace::{Happened, Trace};
@@ -67,6 +69,7 @@ enum Event {
     Links,
     Fault { number: usize, planned: Planned },
     Over { which: usize },
+    Operator,
     Start { node: usize },
 }
 
@@ -112,6 +115,8 @@ pub struct World {
     /// Since when.
     troubled: Option<u64>,
     healed: bool,
+    operator: Operator,
+    operator_random: Random,
     /// The promises.
     pub checks: Checks,
     /// Site steps so far.
@@ -125,7 +130,8 @@ impl World {
         let options = options.calmed();
         let mut random = Random::new(options.seed);
         let (least, most) = options.delay;
-        let network = Network::new(options.sites, least, most, options.weather, &mut random);
+        let machines = options.sites + options.spare;
+        let network = Network::new(machines, least, most, options.weather, &mut random);
         let preferred = SiteId(random.between(1, options.sites as u64) as u16);
         let time = Time::default();
         time.advance(BEGIN);
@@ -133,9 +139,15 @@ impl World {
             let skew = random.below(2 * options.skew + 1) as i64 - options.skew as i64;
             Node::new(SiteId(id), preferred, skew, &time, random.fork())
         };
-        let nodes = (1..=options.sites as u16).map(node).collect();
+        let mut nodes: Vec<Node> = (1..=machines as u16).map(node).collect();
+        for spare in &mut nodes[options.sites..] {
+            (spare.away, spare.outside) = (true, true);
+        }
         let checks = Checks::new(&options);
         let keep = Arc::new(options.keep.clone());
+        let (options_seed, sites, spare, trouble) =
+            (options.seed, options.sites, options.spare, options.trouble);
+        let operates = spare > 0;
         let mut world = World {
             options,
             random,
@@ -152,11 +164,16 @@ impl World {
             ends: Vec::new(),
             troubled: None,
             healed: false,
+            operator: Operator::plan(options_seed, sites, spare, trouble),
+            operator_random: Random::new(options_seed ^ 0x00a5_4ed0).fork(),
             checks,
             steps: 0,
             trace: Trace::default(),
         };
         world.schedule(10_000, Event::Links);
+        if operates {
+            world.schedule(10_000, Event::Operator);
+        }
         world
     }
 
@@ -200,7 +217,8 @@ impl World {
     pub fn free_desk(&mut self, node: usize, place: usize, until: u64) -> Option<Desk> {
         let id = place * self.nodes.len() + node;
         let taken = self.clients.iter().any(|client| client.desk == Some(id) && client.task.is_some());
-        if taken || self.nodes[node].process.is_none() || !self.keep.desk(id) {
+        let closed = self.nodes[node].process.is_none() || self.nodes[node].outside;
+        if taken || closed || !self.keep.desk(id) {
             return None;
         }
         Some(Desk {
@@ -329,7 +347,7 @@ impl World {
                 self.say(" ", format!("s{} disconnects s{}: {reason}", node + 1, other + 1));
                 self.unlink(node.min(other), node.max(other), "closed");
             }
-            Output::Drained => {}
+            Output::Members | Output::Drained => {}
             Output::Stop(reason) => {
                 let broken = self.nodes[node].broken;
                 assert!(broken, "stop: site s{} stops although its disk is sound: {reason}", node + 1);
@@ -349,14 +367,17 @@ impl World {
 
     /// Whether nothing is under way and all sites are at one frontier, on disk.
     pub fn quiet(&self) -> bool {
-        let running = self.nodes.iter().filter(|node| !node.away);
+        let running = self.nodes.iter().filter(|node| !node.away && !node.outside);
         let mut frontiers = running.map(|node| {
             let process = node.process.as_ref()?;
             let visible = process.site.engine().reader().snapshot().frontier().clone();
             (visible == *process.site.engine().applied()).then_some(visible)
         });
         let Some(Some(first)) = frontiers.next() else { return false };
-        self.busy_clients() == 0 && frontiers.all(|other| other.as_ref() == Some(&first))
+        self.busy_clients() == 0
+            && self.operator.rests()
+            && self.removed_know()
+            && frontiers.all(|other| other.as_ref() == Some(&first))
     }
 
     /// Some sites, fewer than half, to be lost.

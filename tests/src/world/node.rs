@@ -9,7 +9,7 @@ use gemini_engine::disk::Fault as DiskFault;
 use gemini_engine::log::LogOptions;
 use gemini_engine::{Batch, MemDisk, MemStore, Seq};
 use gemini_replication::Timing;
-use gemini_shadow_ops::SiteId;
+use gemini_shadow_ops::{Member, SiteId};
 use gemini_sql::host::{Host, Wait};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -100,6 +100,11 @@ pub struct Process {
     visible: watch::Sender<Seq>,
 }
 
+/// What the order knows of a site.
+pub fn member(site: u16) -> Member {
+    Member { name: format!("s{site}"), peer: format!("10.0.0.{site}:7441"), class: u32::from(site) - 1 }
+}
+
 /// A site's machine: what survives its processes, and the process, if one runs.
 pub struct Node {
     /// Which.
@@ -126,6 +131,8 @@ pub struct Node {
     pub broken: bool,
     /// It does not start.
     pub away: bool,
+    /// Not (yet, or any more) one of those that must have everything in the end.
+    pub outside: bool,
     /// Chance of its own.
     pub random: Random,
     preferred: SiteId,
@@ -147,6 +154,7 @@ impl Node {
             full: false,
             broken: false,
             away: false,
+            outside: false,
             random,
             preferred,
         }
@@ -156,7 +164,8 @@ impl Node {
         let (segment_bytes, checkpoint_every, memory) = world.engine;
         gemini::site::Options {
             id: self.id,
-            members: (1..=world.sites as u16).map(|n| (SiteId(n), format!("s{n}"))).collect(),
+            first: (1..=world.sites as u16).map(|n| (SiteId(n), member(n))).collect(),
+            names: (1..=self.id.0.max(world.sites as u16)).map(|n| (SiteId(n), format!("s{n}"))).collect(),
             cluster: 7,
             preferred: Some(self.preferred),
             minting: MintingClass { class: u32::from(self.id.0) - 1, classes: 32 },
@@ -182,7 +191,7 @@ impl Node {
         self.life += 1;
         self.clock.restart();
         let options = self.options(world);
-        let names = options.members.iter().map(|(id, name)| (*id, name.clone())).collect();
+        let names = options.names.iter().map(|(id, name)| (*id, name.clone())).collect();
         let disk = Arc::new(self.disk.clone());
         let site = Site::open(self.clock.now(), options, disk, self.store.clone(), out)?;
         let letters = Arc::new(Letters {

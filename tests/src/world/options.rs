@@ -12,6 +12,8 @@ pub struct Options {
     pub seed: u64,
     /// How many sites.
     pub sites: usize,
+    /// How many machines more may become sites. Above 0 members come and go.
+    pub spare: usize,
     /// One-way delays lie between these, µs.
     pub delay: (u64, u64),
     /// How badly links behave.
@@ -92,6 +94,7 @@ impl Options {
         Options {
             seed,
             sites: if random.chance(200) { 5 } else { 3 },
+            spare: 0,
             delay: (200, far),
             weather: Weather {
                 lost: if random.chance(500) { random.below(30) } else { 0 },
@@ -110,6 +113,13 @@ impl Options {
             desks: random.between(1, 4) as usize,
             keep: Keep::default(),
         }
+    }
+
+    /// The same with members that come and go: the log is kept from its beginning, from which a new site learns it.
+    pub fn members(seed: u64) -> Options {
+        let options = Options::swarm(seed);
+        let (segment_bytes, _, memory) = options.engine;
+        Options { spare: 2, bereft: false, engine: (segment_bytes, 1 << 40, memory), ..options }
     }
 
     /// The same for sessions of SQL, which do more per simulated second.

@@ -160,6 +160,7 @@ impl World {
             }
             Event::Fault { number, planned } => self.fault(number, planned),
             Event::Over { which } => self.over(which),
+            Event::Operator => self.operate(),
             Event::Start { node } => self.start(node),
         }
     }
