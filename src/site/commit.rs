@@ -146,6 +146,9 @@ impl Site {
             quorum: (durability == Durability::Quorum).then_some((dot.n, self.now + timeout)),
             recent: None,
         };
+        if acknowledgement.quorum.is_some() {
+            self.replica.awaits(dot.n);
+        }
         match planted(Fault::BlueBeforeSync) {
             true => self.acknowledge(acknowledgement, out),
             false => self.acknowledgements.push_back(acknowledgement),

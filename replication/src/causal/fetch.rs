@@ -155,7 +155,7 @@ impl Causal {
                         break;
                     }
                 }
-                FetchReply::Blue(Blue { origin, first: from, transactions })
+                FetchReply::Blue(Blue { origin, first: from, transactions, awaited: false })
             }
             Fetch::Red { from, upto } => {
                 let from = from.max(1);
@@ -196,7 +196,7 @@ impl Causal {
     ) -> Result<Vec<(u64, Arc<Entry>)>, String> {
         let mut found = Vec::new();
         match reply {
-            FetchReply::Blue(Blue { origin, first, transactions }) => {
+            FetchReply::Blue(Blue { origin, first, transactions, .. }) => {
                 let before = self.logged.blue(origin);
                 self.accept(now, origin, first, transactions, shelf, out)?;
                 let helped = self.logged.blue(origin) > before;

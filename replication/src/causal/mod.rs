@@ -96,6 +96,8 @@ pub struct Causal {
     applied: Frontier,
     /// As of the last fsync.
     durable: Acks,
+    /// Clients wait until a majority has our own transactions up to this one.
+    awaited: u64,
     /// Everyone who is or was a member.
     origins: BTreeMap<SiteId, Origin>,
     /// The other members.
@@ -141,6 +143,7 @@ impl Causal {
             held_durably: held.clone(),
             held,
             durable: Acks { durable, applied: applied.clone(), ordered },
+            awaited: 0,
             origins: BTreeMap::new(),
             peers: BTreeMap::new(),
             voters: BTreeSet::new(),

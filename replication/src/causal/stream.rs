@@ -84,6 +84,9 @@ pub(super) struct Peer {
     /// When we last told it what we have, and whether it is owed more.
     told: u64,
     owed: bool,
+    /// Of its transactions: up to which one its clients wait for us, and up to which one we have told it.
+    awaited: u64,
+    confirmed: u64,
 }
 
 impl Peer {
@@ -189,7 +192,7 @@ impl Causal {
 
     /// Sends to `peer` what its window has room for.
     fn pump(&mut self, now: u64, to: SiteId, shelf: &dyn Shelf, out: &mut Vec<Output>) {
-        let (me, durable) = (self.me, self.durable.durable.blue(self.me));
+        let (me, durable, awaited) = (self.me, self.durable.durable.blue(self.me), self.awaited);
         let Some(peer) = self.peers.get_mut(&to) else { return };
         if peer.via.is_none() || peer.acks.is_none() {
             return;
@@ -213,7 +216,12 @@ impl Causal {
             peer.flight_bytes += bytes;
             out.push(Output::Send {
                 to,
-                message: PeerMessage::Blue(Blue { origin: me, first, transactions }),
+                message: PeerMessage::Blue(Blue {
+                    origin: me,
+                    first,
+                    transactions,
+                    awaited: first <= awaited,
+                }),
             });
         }
     }
@@ -237,11 +245,18 @@ impl Causal {
         self.fetch(now, out);
     }
 
-    /// Tells a peer what we have if it is owed that.
+    /// Tells a peer what we have if it is owed that: at once if its clients wait for it, else not too often.
     fn settle_up(&mut self, now: u64, to: SiteId, out: &mut Vec<Output>) {
-        if self.peers.get(&to).is_some_and(|p| p.owed && now.saturating_sub(p.told) >= ACK_GAP) {
+        let Some(peer) = self.peers.get(&to) else { return };
+        let waits = peer.awaited > peer.confirmed && self.durable.durable.blue(to) > peer.confirmed;
+        if peer.owed && (waits || now.saturating_sub(peer.told) >= ACK_GAP) {
             self.tell(now, to, out);
         }
+    }
+
+    /// A client waits until a majority has our transactions up to `n` on disk.
+    pub fn awaits(&mut self, n: u64) {
+        self.awaited = self.awaited.max(n);
     }
 
     /// Tells a peer what we have.
@@ -251,6 +266,7 @@ impl Causal {
         {
             peer.owed = false;
             peer.told = now;
+            peer.confirmed = self.durable.durable.blue(to);
             let acks = match planted(Fault::ReceiptAcknowledged) {
                 true => self.seal(self.durable.ordered).acks,
                 false => self.durable.clone(),
@@ -273,6 +289,11 @@ impl Causal {
         }
         let known = self.logged.blue(from);
         let last = blue.first.saturating_add(blue.transactions.len() as u64);
+        if blue.awaited
+            && let Some(peer) = self.peers.get_mut(&from)
+        {
+            peer.awaited = peer.awaited.max(last.saturating_sub(1));
+        }
         let result = self.accept(now, from, blue.first, blue.transactions, shelf, out);
         // All of it known: the sender lacks an acknowledgement.
         if last <= known + 1
@@ -321,6 +342,7 @@ impl Causal {
     pub fn forget(&mut self, site: SiteId) {
         if let Some(peer) = self.peers.get_mut(&site) {
             peer.acks = None;
+            (peer.awaited, peer.confirmed) = (0, 0);
             peer.flight.clear();
             peer.flight_bytes = 0;
         }

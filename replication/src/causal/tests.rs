@@ -95,7 +95,7 @@ fn frontier(blue: &[(u16, u64)], red: u64) -> Frontier {
 
 fn blue(origin: u16, first: u64, deps: &[Frontier]) -> Blue {
     let transactions = deps.iter().map(|d| transaction(SiteId(origin), 0, d.clone())).collect();
-    Blue { origin: SiteId(origin), first, transactions }
+    Blue { origin: SiteId(origin), first, transactions, awaited: false }
 }
 
 #[test]
@@ -218,4 +218,50 @@ fn a_majority_has_what_the_middle_one_has() {
     let acks = Acks { durable: frontier(&[(0, 3)], 0), ..Acks::default() };
     c.acked(0, SiteId(2), &acks, &shelf, &mut out).expect("fits");
     assert!(out.contains(&Output::Replicated { n: 3 }));
+}
+
+#[test]
+fn what_a_client_waits_for_is_acknowledged_at_once() {
+    let (mut c, shelf) = (causal(), Kept::default());
+    let acknowledgements = |out: &[Output]| {
+        let of = |o: &&Output| matches!(o, Output::Send { to: SiteId(1), message: PeerMessage::Acks(_) });
+        out.iter().filter(of).count()
+    };
+    let (mut out, mut seen) = (Vec::new(), Vec::new());
+    c.route(0, SiteId(1), Some(SiteId(1)), &shelf, &mut out);
+    // Ten transactions, a tenth of a millisecond apart; somebody waits for the sixth and later ones.
+    for n in 1..=10 {
+        let now = 1_000_000 + n * 100;
+        let message = Blue { awaited: n > 5, ..blue(1, n, &[frontier(&[(1, n - 1)], 0)]) };
+        out.clear();
+        c.blue(now, SiteId(1), message, &shelf, &mut out).expect("plausible");
+        shelf.keep(&out);
+        assert_eq!(acknowledgements(&out), 0, "not before the fsync");
+        out.clear();
+        let mark = c.seal(0);
+        c.synced(now, mark, &shelf, &mut out);
+        seen.push(acknowledgements(&out));
+    }
+    assert_eq!(seen, [1, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
+
+    // The sender says which.
+    out.clear();
+    for n in 1..=3 {
+        if n == 2 {
+            c.awaits(n);
+        }
+        let t = transaction(SiteId(0), 0, c.applied().clone());
+        c.committed(Dot { site: SiteId(0), n }, &t, &shelf, &mut out);
+        let mark = c.seal(0);
+        c.acked(0, SiteId(1), &Acks::default(), &shelf, &mut out).expect("fits");
+        c.synced(0, mark, &shelf, &mut out);
+    }
+    let said: Vec<(u64, bool)> = out
+        .iter()
+        .filter_map(|o| match o {
+            Output::Send { message: PeerMessage::Blue(b), .. } => Some((b.first, b.awaited)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, [(1, false), (2, true), (3, false)]);
 }

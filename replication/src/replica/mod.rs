@@ -365,6 +365,12 @@ impl Replica {
         self.settle(now, raw, Queue::new(), shelf, out);
     }
 
+    /// A client waits for [`Output::Replicated`] of our transaction `n`, which is about to be committed: peers are asked to
+    /// acknowledge it at once.
+    pub fn awaits(&mut self, n: u64) {
+        self.causal.awaits(n);
+    }
+
     /// A new entry id of this site, used once.
     pub fn next_entry_id(&mut self) -> EntryId {
         self.sequencer.next_entry_id()

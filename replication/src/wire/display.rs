@@ -98,7 +98,7 @@ impl fmt::Display for Acks {
 
 impl fmt::Display for Blue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Blue {}.{}", self.origin, self.first)?;
+        write!(f, "Blue {}.{}{}", self.origin, self.first, if self.awaited { " awaited" } else { "" })?;
         self.transactions.iter().try_for_each(|t| write!(f, " deps {}", t.deps))
     }
 }

@@ -34,7 +34,7 @@ pub(crate) use display::Short;
 pub use frame::{Blob, HEADER, Header, MAX_FRAME, MAX_TRANSACTION, WireError};
 
 /// The version of everything in this module. Peers of another version are refused at the first frame.
-pub const PROTOCOL: u16 = 6;
+pub const PROTOCOL: u16 = 7;
 
 /// How often a message may change hands before it is dropped; also the longest route.
 pub const MAX_HOPS: u8 = 4;
@@ -140,6 +140,8 @@ pub struct Blue {
     pub origin: SiteId,
     pub first: u64,
     pub transactions: Vec<Arc<ShadowTransaction>>,
+    /// A client waits until a majority has them on disk: acknowledge them as soon as they are.
+    pub awaited: bool,
 }
 
 /// What the sender has, after its fsync.

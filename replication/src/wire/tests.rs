@@ -111,7 +111,12 @@ fn samples() -> Vec<(&'static str, PeerMessage)> {
         ("hello", PeerMessage::Hello(hello)),
         (
             "blue",
-            PeerMessage::Blue(Blue { origin: SiteId(1), first: 300, transactions: vec![transaction()] }),
+            PeerMessage::Blue(Blue {
+                origin: SiteId(1),
+                first: 300,
+                transactions: vec![transaction()],
+                awaited: true,
+            }),
         ),
         ("acks", PeerMessage::Acks(acks())),
         ("fetch blue", PeerMessage::Fetch(Fetch::Blue { origin: SiteId(1), from: 3, upto: 9 })),
@@ -122,6 +127,7 @@ fn samples() -> Vec<(&'static str, PeerMessage)> {
                 origin: SiteId(1),
                 first: 3,
                 transactions: vec![],
+                awaited: false,
             })),
         ),
         (
