@@ -167,12 +167,16 @@ impl Engine {
 
     /// How much memory row versions take.
     pub fn pressure(&self) -> Pressure {
-        let bytes = u64::try_from(self.shared.bytes.load(Ordering::Relaxed)).unwrap_or(0);
-        Pressure { bytes, limit: self.shared.memory, over: self.shared.crowded(2) }
+        self.shared.pressure()
     }
 }
 
 impl Shared {
+    pub(crate) fn pressure(&self) -> Pressure {
+        let bytes = u64::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0);
+        Pressure { bytes, limit: self.memory, over: self.crowded(2) }
+    }
+
     /// Everything that was dirty at the checkpoint's moment is in the store: make it durable, then say so.
     pub(crate) fn finish_checkpoint(&self, pending: Pending) -> Result<(), Error> {
         let mut changes = Changes::default();

@@ -17,7 +17,7 @@
 //!        └────────────────────────────────┘──────────►│ epochs: who sees which      │
 //!              ▲ replay from the checkpoint           └──────────────┬──────────────┘
 //!              │                                                     │ fold: lazily, in key order, in bulk (keeper thread)
-//!        ┌─────┴──────────────── store (sled, or memory) ────────────▼──┐
+//!        ┌─────┴──────────────── store (on disk, or memory)──────────▼──┐
 //!        │ rows, each with the LSN last applied to it │ index entries │ manifest │ conflicts │
 //!        └───────────────────────────────────────────────────────────────┘
 //! ```
@@ -92,7 +92,7 @@ pub use options::{Options, ReplayWatch, Replayed, Retention};
 pub use range::KeyRange;
 pub use recover::Replay;
 pub use snapshot::{Reader, Snapshot};
-pub use store::{MemStore, SledStore, Store};
+pub use store::{MemStore, Store, StoreKind};
 
 /// A position in the log. It only grows, across segments and restarts.
 #[derive(

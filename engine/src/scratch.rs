@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::disk::RealDisk;
 use crate::engine::Engine;
 use crate::log::LogOptions;
-use crate::store::SledStore;
+use crate::store::StoreKind;
 use crate::{Error, Options};
 
 /// The cache of a store that is read once.
@@ -35,10 +35,11 @@ impl Scratch {
 
     /// Opens the copied log over the store of this name: the copied one is `store`, any other begins empty.
     pub(crate) fn open(&self, store: &str) -> Result<Engine, Error> {
-        let store = SledStore::open(&self.path.join(store), CACHE)?;
+        let folder = self.path.join(store);
+        let store = StoreKind::found(&folder).unwrap_or_default().open(&folder, CACHE)?;
         let disk = RealDisk::open(self.path.join("log")).map_err(Error::disk)?;
         let log = LogOptions { create: false, spares: 0, ..LogOptions::default() };
-        Engine::open(Options { log, ..Options::default() }, Arc::new(disk), Arc::new(store), &mut |_| {})
+        Engine::open(Options { log, ..Options::default() }, Arc::new(disk), store, &mut |_| {})
     }
 
     /// Copies the files of a folder, and of folders in it.

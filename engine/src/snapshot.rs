@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use gemini_shadow_ops::{Frontier, IndexId, Key, Row, RowState, Schema, TableId};
 use parking_lot::Mutex;
 
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{Checkpoints, Pressure};
 use crate::conflicts::{Conflict, Conflicts};
 use crate::fold::Folder;
 use crate::store::{Space, Store};
@@ -58,6 +58,11 @@ impl Reader {
     /// The newest visible snapshot.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { epoch: self.shared.pins.current(), shared: self.shared.clone() }
+    }
+
+    /// How much memory row versions take.
+    pub fn pressure(&self) -> Pressure {
+        self.shared.pressure()
     }
 
     /// The newest visible sequence number.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::*;
 use gemini_engine::store::{Changes, Pair, Span};
-use gemini_engine::{Digest, Error, MemDisk, MemStore, Options, SledStore, Store};
+use gemini_engine::{Digest, Error, MemDisk, MemStore, Options, Store, StoreKind};
 use gemini_shadow_ops::SchemaChange;
 use parking_lot::Mutex;
 
@@ -139,19 +139,21 @@ impl Drop for Folder {
 }
 
 #[test]
-fn sled_holds_what_the_memory_store_holds_over_several_starts() {
-    let folder = Folder::new("sled");
-    let disk = MemDisk::new();
+fn stores_on_disk_hold_what_the_memory_store_holds_over_several_starts() {
     let mut twin = Site::open(small(), MemDisk::new(), Arc::new(MemStore::new())).expect("open");
     workload(&mut twin, |_| {});
     let expected = twin.snapshot().digest().expect("digest");
-    for start in 0..3 {
-        let store = Arc::new(SledStore::open(&folder.0, 1 << 20).expect("sled opens"));
-        let mut site = Site::open(small(), disk.clone(), store).expect("open");
-        if start == 0 {
-            workload(&mut site, |_| {});
+    for kind in [StoreKind::Fjall, StoreKind::Sled] {
+        let folder = Folder::new(kind.name());
+        let disk = MemDisk::new();
+        for start in 0..3 {
+            let store = kind.open(&folder.0, 1 << 20).expect("the store opens");
+            let mut site = Site::open(small(), disk.clone(), store).expect("open");
+            if start == 0 {
+                workload(&mut site, |_| {});
+            }
+            assert_eq!(site.snapshot().digest().expect("digest"), expected, "{kind:?}, start {start}");
         }
-        assert_eq!(site.snapshot().digest().expect("digest"), expected, "start {start}");
     }
 }
 
@@ -161,7 +163,7 @@ fn a_check_finds_all_well_and_then_what_was_spoilt() {
     let (log, store) = (folder.0.join("log"), folder.0.join("store"));
     let disk = Arc::new(gemini_engine::RealDisk::open(&log).expect("disk"));
     let open = || {
-        let store = Arc::new(SledStore::open(&store, 1 << 20).expect("sled opens"));
+        let store = StoreKind::default().open(&store, 1 << 20).expect("the store opens");
         gemini_engine::Engine::open(small(), disk.clone(), store, &mut |_| {}).expect("open")
     };
     let mut engine = open();
@@ -177,7 +179,7 @@ fn a_check_finds_all_well_and_then_what_was_spoilt() {
     assert!(report.rebuilt && report.tables.len() == 1 && report.tables[0].rows == 50);
     assert_eq!(report.tables[0].entries, 50);
     // One index entry is taken from the store behind the engine's back.
-    let spoilt = SledStore::open(&store, 1 << 20).expect("sled opens");
+    let spoilt = StoreKind::default().open(&store, 1 << 20).expect("the store opens");
     let (key, _) = spoilt.range(&Span::prefix(vec![b'x']), false, 1).expect("range").pop().expect("an entry");
     let mut changes = Changes::default();
     changes.remove(key);

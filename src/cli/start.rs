@@ -33,8 +33,8 @@ fn workers() -> usize {
 
 /// GEMINI_LOG chooses what is told (as in `GEMINI_LOG=debug`); by default what an operator wants to know.
 fn log_to_stderr() {
-    let filter =
-        EnvFilter::try_from_env("GEMINI_LOG").unwrap_or_else(|_| EnvFilter::new("info,sled=warn,quinn=warn"));
+    let filter = EnvFilter::try_from_env("GEMINI_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,sled=warn,fjall=warn,lsm_tree=warn,quinn=warn"));
     // A second subscriber in one process (tests) is no reason to fail.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

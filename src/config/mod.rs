@@ -3,10 +3,10 @@
 //! ```toml
 //! [cluster]                 # id, name, authority, minting_classes, sequencer, durability
 //! [timeouts]                # commit, election, heartbeat, …
-//! [memory]                  # versions, store_cache, …
+//! [memory]                  # budget, connections
 //! [conflicts]               # keep_for, keep_bytes: how long displaced values can be queried
 //! [log]                     # checkpoint, keep
-//! [site.us-east]            # id, sql, peer, http, data, certificate, key, via
+//! [site.us-east]            # id, sql, peer, http, data, store, certificate, key, via
 //! [links]                   # round trips in ms, for the emulated wide area of `gemini demo`
 //! ```
 //!
@@ -15,6 +15,7 @@
 //! SQL and HTTP addresses must be loopback until Gemini has passwords; the peer address need not be, since peers
 //! prove themselves by certificates.
 
+mod memory;
 mod raw;
 pub mod units;
 
@@ -23,11 +24,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gemini_engine::Retention;
+use gemini_engine::{Retention, StoreKind};
 use gemini_replication::quic::{self, ClusterId, Identity, PeerConfig};
 use gemini_shadow_ops::{Member, SiteId};
 use gemini_sql::host::Durability;
 
+pub use memory::{Memory, Shares};
 pub(crate) use raw::site_name_problem;
 
 /// Why a sites.toml cannot be used.
@@ -96,21 +98,6 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
-/// What may be held in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Memory {
-    /// Row versions above the store.
-    pub versions: usize,
-    /// The store's cache.
-    pub store_cache: usize,
-    /// What waits to be sent to one peer.
-    pub peer_outbox: usize,
-    /// What was received from one peer and is not handled yet.
-    pub peer_inbox: usize,
-    /// SQL connections at a time.
-    pub connections: usize,
-}
-
 /// How much log is kept on disk, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -137,6 +124,8 @@ pub struct Site {
     pub http: SocketAddr,
     /// Log and store.
     pub data: PathBuf,
+    /// What keeps the store.
+    pub store: StoreKind,
     /// Its certificate.
     pub certificate: PathBuf,
     /// Its private key.
@@ -211,6 +200,11 @@ impl Cluster {
         self.sites.iter().map(|site| site.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
+    /// What a site's parts may take of its memory.
+    pub fn shares(&self) -> Shares {
+        self.memory.shares(self.sites.len().saturating_sub(1))
+    }
+
     /// The emulated round trip between two sites; zero if none is given.
     pub fn round_trip(&self, x: SiteId, y: SiteId) -> Duration {
         let (a, b) = (x.min(y), x.max(y));
@@ -240,6 +234,8 @@ impl Cluster {
             via.map_or(peer.peer, |(_, address)| *address)
         };
         let peers = self.sites.iter().filter(|peer| peer.id != site.id);
+        let shares = self.shares();
+        let bytes = |share| usize::try_from(share).unwrap_or(usize::MAX);
         Ok(quic::Config {
             cluster: self.id,
             site: site.id,
@@ -250,8 +246,8 @@ impl Cluster {
                 .map(|peer| PeerConfig { site: peer.id, name: peer.name.clone(), address: reach(peer) })
                 .collect(),
             limits: quic::Limits {
-                outbox: self.memory.peer_outbox,
-                inbox: self.memory.peer_inbox,
+                outbox: bytes(shares.outbox),
+                inbox: bytes(shares.inbox),
                 heartbeat: self.timeouts.peer_heartbeat,
                 dead_after: self.timeouts.peer_dead,
                 ..quic::Limits::default()

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use gemini_engine::Retention;
+use gemini_engine::{Retention, StoreKind};
 use gemini_replication::quic::ClusterId;
 use gemini_shadow_ops::SiteId;
 use gemini_sql::host::Durability;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Cluster, Link, Log, Memory, Site, Timeouts, units};
+use super::{Cluster, Link, Log, Memory, Site, Timeouts, memory, units};
 
 /// The format of sites.toml that this program reads.
 const FORMAT: u32 = 1;
@@ -66,10 +66,7 @@ struct RawTimeouts {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawMemory {
-    versions: Option<Text>,
-    store_cache: Option<Text>,
-    peer_outbox: Option<Text>,
-    peer_inbox: Option<Text>,
+    budget: Option<Text>,
     connections: Option<Spanned<usize>>,
 }
 
@@ -96,6 +93,7 @@ struct RawSite {
     peer: Text,
     http: Text,
     data: Text,
+    store: Option<Text>,
     certificate: Text,
     key: Text,
     #[serde(default)]
@@ -287,12 +285,21 @@ fn check_site(
         peer: address(&site.peer)?,
         http: loopback(&site.http, "HTTP")?,
         data: here.join(site.data.get_ref()),
+        store: store_kind(&site.store)?,
         certificate: here.join(site.certificate.get_ref()),
         key: here.join(site.key.get_ref()),
         joined: site.joined,
         removed: site.removed,
         via,
     })
+}
+
+fn store_kind(text: &Option<Text>) -> Result<StoreKind, Wrong> {
+    let Some(text) = text else { return Ok(StoreKind::default()) };
+    match StoreKind::named(text.get_ref()) {
+        Some(kind) => Ok(kind),
+        None => wrong(text, format!("there is no store {:?}: write \"fjall\" or \"sled\"", text.get_ref())),
+    }
 }
 
 fn address(text: &Text) -> Result<SocketAddr, Wrong> {
@@ -392,13 +399,8 @@ fn check_memory(raw: &RawMemory) -> Result<Memory, Wrong> {
         Some(n) if (1..=10_000).contains(n.get_ref()) => *n.get_ref(),
         Some(n) => return wrong(n, "connections must be between 1 and 10000"),
     };
-    Ok(Memory {
-        versions: size(&raw.versions, 256 << 20, 1 << 20)?,
-        store_cache: size(&raw.store_cache, 64 << 20, 1 << 20)?,
-        peer_outbox: size(&raw.peer_outbox, 64 << 20, 20 << 20)?,
-        peer_inbox: size(&raw.peer_inbox, 32 << 20, 1 << 20)?,
-        connections,
-    })
+    let budget = raw.budget.as_ref().map(|_| size(&raw.budget, 0, memory::LEAST)).transpose()?;
+    Ok(Memory { budget, connections })
 }
 
 fn check_conflicts(raw: &RawConflicts) -> Result<Retention, Wrong> {

@@ -20,7 +20,7 @@ pub(crate) fn site_options(cluster: &Cluster, site: &Site, random: u64) -> Optio
     let defaults = gemini_engine::Options::default();
     let identity = u64::from_be_bytes(first_half(&cluster.id.0)) ^ u64::from(site.id.0);
     let engine = gemini_engine::Options {
-        memory: cluster.memory.versions as u64,
+        memory: cluster.shares().versions,
         conflicts: cluster.conflicts,
         log: LogOptions { identity, segment_bytes: segment(cluster.log.checkpoint as u64), ..defaults.log },
         checkpoint_every: cluster.log.checkpoint as u64,

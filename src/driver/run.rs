@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gemini_engine::{Disk, RealDisk, SledStore, Store};
+use gemini_engine::{Disk, RealDisk, Store};
 use gemini_replication::quic::{Inbox, Transport};
 use gemini_sql::host::Durability;
 use gemini_sql::pg;
@@ -20,7 +20,7 @@ use super::mailbox::{Courier, Message, now, random};
 use super::options::site_options;
 use super::report::Report;
 use super::stepper::{Ended, Signals, Stepper};
-use super::threads;
+use super::{threads, wall};
 use crate::config::{Cluster, ConfigError, Site as SiteConfig};
 use crate::host::SiteHost;
 use crate::http;
@@ -69,13 +69,14 @@ pub struct Running {
 impl Running {
     /// Opens the data, joins the other sites, and serves. Call it within a multi-threaded tokio runtime.
     pub async fn start(cluster: &Cluster, config: &SiteConfig) -> Result<Running, DriverError> {
+        wall::follow_test()?;
         // Bound first: a second start of the same site must fail before it touches anything.
         let http = listen("HTTP", config.http).await?;
         let sql = listen("SQL", config.sql).await?;
         let transport_config = cluster.transport(config)?;
         let disk = open_disk(&config.data)?;
         let courier = Courier::new(QUEUE, disk.clone());
-        let store = open_store(&config.data, cluster.memory.store_cache)?;
+        let store = open_store(config, cluster.shares().store)?;
 
         let mut first = Vec::new();
         let options = site_options(cluster, config, random(&SystemRandom::new()));
@@ -220,15 +221,14 @@ fn open_disk(data: &Path) -> Result<Arc<dyn Disk>, DriverError> {
     Ok(Arc::new(disk))
 }
 
-fn open_store(data: &Path, cache: usize) -> Result<Arc<dyn Store>, DriverError> {
-    let path = data.join("store");
-    let store = SledStore::open_or_replace(&path, cache as u64).map_err(|e| {
+fn open_store(config: &SiteConfig, memory: u64) -> Result<Arc<dyn Store>, DriverError> {
+    let path = config.data.join("store");
+    config.store.open_or_replace(&path, memory).map_err(|e| {
         let cause = e.to_string();
         // The store takes its lock before the log takes its own.
         let taken = cause.contains("could not acquire lock");
         let other = "another process uses this data folder (its lock is taken); stop it first, or name another folder";
         let cause = if taken { other.to_owned() } else { cause };
         DriverError::Storage { what: "the store", path: path.clone(), cause }
-    })?;
-    Ok(Arc::new(store))
+    })
 }

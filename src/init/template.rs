@@ -17,10 +17,7 @@ peer_dead = "1500ms"     # a peer not heard of for so long is down
 drain = "10s"            # after SIGTERM, what is in flight gets so long to finish
 
 [memory]
-versions = "256MiB"      # row versions above the store; a snapshot that holds too much ends with 72000
-store_cache = "64MiB"    # the store's cache of folded rows
-peer_outbox = "64MiB"    # what waits to be sent to one peer; over it the link is dropped and resumed
-peer_inbox = "32MiB"     # what one peer has sent and is not handled yet; then it is held back
+# budget = "1GiB"        # of one site; left out: a quarter of what the machine has
 connections = 200        # SQL connections at a time
 
 [conflicts]

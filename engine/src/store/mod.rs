@@ -18,14 +18,19 @@
 //!
 //! It knows nothing of snapshots, of versions, or of what its values mean.
 
+mod fjall_store;
+mod folder;
+mod long_keys;
 mod memory;
 pub(crate) mod row;
 mod sled_store;
 
 use gemini_shadow_ops::{IndexId, Key, TableId};
 
+use fjall_store::FjallStore;
+pub use folder::StoreKind;
 pub use memory::MemStore;
-pub use sled_store::SledStore;
+use sled_store::SledStore;
 
 use crate::Error;
 use crate::range::end_of_prefix;

@@ -1,14 +1,13 @@
-//! The store on disk: sled 0.34.7, one tree.
+//! A store kept by sled 0.34.7: one tree.
 //!
-//! sled is beta by its own word: abrupt stops have damaged its files, and damaged files have made it panic. So nothing
-//! here is trusted: everything runs behind a guard that turns a panic into an error, a folder that does not open is moved
-//! aside and an empty one made (the engine then rebuilds it from the log), and a checkpoint counts only when its
-//! manifest, written after a flush, is found.
+//! sled is beta by its own word: abrupt stops have damaged its files. It keeps a descriptor in memory for every page, and a page
+//! holds no more than sixteen rows, so what it takes grows with the rows whatever its cache is told; see
+//! `docs/decisions/0003-store.md`.
 
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use super::folder::{Failed, guarded, room, taken};
 use super::{Change, Changes, Pair, Span, Store};
 use crate::Error;
 
@@ -19,22 +18,13 @@ const RESERVE: u64 = 64 * 1024 * 1024;
 
 /// A sled tree in a folder of its own.
 #[derive(Debug)]
-pub struct SledStore {
+pub(super) struct SledStore {
     db: sled::Db,
     folder: PathBuf,
-    /// Where a folder that did not open was put.
-    moved: Option<PathBuf>,
 }
 
 impl SledStore {
-    /// Opens the store in `folder`, made if absent, caching about `cache` bytes.
-    pub fn open(folder: &Path, cache: u64) -> Result<SledStore, Error> {
-        SledStore::try_open(folder, cache).map_err(|(error, _)| error)
-    }
-
-    /// With an error: whether an empty store in its place would cure it. A lock held by another process or a missing
-    /// permission is no damage.
-    fn try_open(folder: &Path, cache: u64) -> Result<SledStore, (Error, bool)> {
+    pub(super) fn try_open(folder: &Path, cache: u64) -> Result<SledStore, Failed> {
         use std::io::ErrorKind::{InvalidData, UnexpectedEof};
         let config = sled::Config::new()
             .path(folder)
@@ -42,59 +32,18 @@ impl SledStore {
             .mode(sled::Mode::HighThroughput)
             // Flushes are asked for at checkpoints only: the log is what makes a commit durable.
             .flush_every_ms(None);
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        match opened {
-            Ok(Ok(db)) => Ok(SledStore { db, folder: folder.to_owned(), moved: None }),
-            Ok(Err(error)) => {
+        let db = config.open().map_err(|error| match &error {
+            sled::Error::Io(e) if e.to_string().contains("could not acquire lock") => taken(folder),
+            _ => {
                 let damaged = match &error {
                     sled::Error::Io(e) => matches!(e.kind(), InvalidData | UnexpectedEof),
                     _ => true,
                 };
-                Err((Error::store(format_args!("{}: {error}", folder.display())), damaged))
+                Failed { error: Error::store(format_args!("{}: {error}", folder.display())), damaged }
             }
-            Err(_) => {
-                let error = format_args!("{}: it is damaged: opening it panicked", folder.display());
-                Err((Error::store(error), true))
-            }
-        }
-    }
-
-    /// As [`SledStore::open`]; a folder that does not open is moved aside and an empty store made in its place.
-    pub fn open_or_replace(folder: &Path, cache: u64) -> Result<SledStore, Error> {
-        let error = match SledStore::try_open(folder, cache) {
-            Ok(store) => return Ok(store),
-            Err((error, false)) => return Err(error),
-            Err((error, true)) => error,
-        };
-        let aside = (1..)
-            .map(|n| folder.with_extension(format!("damaged-{n}")))
-            .find(|path| !path.exists())
-            .unwrap_or_else(|| folder.with_extension("damaged"));
-        std::fs::rename(folder, &aside).map_err(|e| {
-            Error::store(format_args!(
-                "{error}; and it cannot be moved aside ({e}): remove the folder by hand"
-            ))
         })?;
-        tracing::warn!(store = %folder.display(), aside = %aside.display(), %error, "the store did not open and is moved aside");
-        let mut store = SledStore::open(folder, cache)?;
-        store.moved = Some(aside);
-        Ok(store)
+        Ok(SledStore { db, folder: folder.to_owned() })
     }
-
-    /// Where a damaged folder was moved when this store was made in its place.
-    pub fn moved(&self) -> Option<&Path> {
-        self.moved.as_deref()
-    }
-}
-
-/// Runs an operation of sled's; a panic in it, as damaged files can cause, becomes an error that names the remedy.
-fn guarded<T>(operation: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(operation)).unwrap_or_else(|_| {
-        Err(Error::store(
-            "sled panicked: the store is damaged. Stop the site, remove its store folder, and start it: the store is \
-             built again from the log",
-        ))
-    })
 }
 
 fn failed(error: sled::Error) -> Error {
@@ -144,10 +93,7 @@ impl Store for SledStore {
     }
 
     fn room(&self) -> Result<(), Error> {
-        let free = fs2::available_space(&self.folder).map_err(|e| {
-            Error::store(format_args!("cannot ask {} for its room: {e}", self.folder.display()))
-        })?;
-        if free < RESERVE { Err(Error::Full) } else { Ok(()) }
+        room(&self.folder, RESERVE)
     }
 
     fn size(&self) -> Result<u64, Error> {

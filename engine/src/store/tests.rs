@@ -167,22 +167,33 @@ impl Drop for Folder {
     }
 }
 
+const KINDS: [StoreKind; 2] = [StoreKind::Fjall, StoreKind::Sled];
+
 #[test]
-fn both_stores_answer_alike() {
-    let folder = Folder::new();
-    let sled = SledStore::open(&folder.0, 1 << 20).expect("opens");
+fn all_stores_answer_alike() {
+    let folders = [Folder::new(), Folder::new()];
     let memory = MemStore::new();
-    let stores: [&dyn Store; 2] = [&sled, &memory];
     let mut changes = Changes::default();
     for n in 0..100u8 {
         changes.put(vec![n % 3, n], vec![n; 3]);
     }
     changes.remove(vec![1, 4]);
     changes.put(vec![1, 7], b"again".to_vec());
-    for store in stores {
+    changes.put(vec![1; 100_000], b"long".to_vec());
+    memory.apply(changes.clone()).expect("applies");
+    for (kind, folder) in KINDS.into_iter().zip(&folders) {
+        let store = kind.open(&folder.0, 1 << 20).expect("opens");
         store.apply(changes.clone()).expect("applies");
         store.flush().expect("flushes");
+        assert_answers(&*store, &memory);
+        assert!(store.room().is_ok());
+        drop(store);
+        assert_eq!(StoreKind::found(&folder.0), Some(kind));
+        assert_answers(&*kind.open(&folder.0, 1 << 20).expect("opens again"), &memory);
     }
+}
+
+fn assert_answers(store: &dyn Store, memory: &dyn Store) {
     let spans = [
         Span { from: vec![], to: None },
         Span::prefix(vec![1]),
@@ -191,31 +202,82 @@ fn both_stores_answer_alike() {
     ];
     for span in &spans {
         for (reverse, limit) in [(false, 1000), (true, 1000), (false, 3), (true, 3)] {
-            assert_eq!(sled.range(span, reverse, limit), memory.range(span, reverse, limit), "{span:?}");
+            assert_eq!(store.range(span, reverse, limit), memory.range(span, reverse, limit), "{span:?}");
         }
     }
-    assert_eq!(sled.get(&[1, 7]), Ok(Some(b"again".to_vec())));
-    assert_eq!(sled.get(&[1, 4]), Ok(None));
+    assert_eq!(store.get(&[1, 7]), Ok(Some(b"again".to_vec())));
+    assert_eq!(store.get(&[1, 4]), Ok(None));
+    assert_eq!(store.get(&[1; 100_000]), Ok(Some(b"long".to_vec())));
+}
+
+/// More than all memtables may hold, so that they are written out and merged under way.
+#[test]
+fn a_store_larger_than_its_memory_keeps_everything() {
+    for kind in KINDS {
+        let folder = Folder::new();
+        let store = kind.open(&folder.0, 1 << 20).expect("opens");
+        let key = |n: u32| n.to_be_bytes().to_vec();
+        for round in 0..2u8 {
+            for batch in 0..64u32 {
+                let mut changes = Changes::default();
+                for n in 0..64 {
+                    let n = n * 64 + batch;
+                    changes.put(key(n), vec![round ^ n as u8; 1000]);
+                }
+                store.apply(changes).expect("applies");
+            }
+        }
+        store.flush().expect("flushes");
+        drop(store);
+        let store = kind.open(&folder.0, 1 << 20).expect("opens again");
+        let all = store.range(&Span { from: vec![], to: None }, false, 1 << 20).expect("reads");
+        assert_eq!(all.len(), 64 * 64);
+        for (n, (found, value)) in (0..).zip(all) {
+            assert_eq!((found, value), (key(n), vec![1 ^ n as u8; 1000]));
+        }
+    }
+}
+
+/// A file of each kind whose loss or damage it cannot open with.
+fn spoil(kind: StoreKind, folder: &std::path::Path) {
+    let file = match kind {
+        StoreKind::Fjall => "version",
+        StoreKind::Sled => "conf",
+    };
+    std::fs::write(folder.join(file), b"not what was written").expect("writes");
 }
 
 #[test]
 fn a_damaged_folder_is_moved_aside_and_one_in_use_is_not() {
-    let folder = Folder::new();
-    let store = SledStore::open(&folder.0, 1 << 20).expect("opens");
-    assert!(SledStore::open_or_replace(&folder.0, 1 << 20).is_err(), "it is in use");
-    let mut changes = Changes::default();
-    changes.put(b"k".to_vec(), vec![7; 100]);
-    store.apply(changes).expect("applies");
-    store.flush().expect("flushes");
-    drop(store);
-    // The configuration sled keeps beside its data no longer reads.
-    std::fs::write(folder.0.join("conf"), b"not what sled wrote").expect("writes");
-    let store = SledStore::open_or_replace(&folder.0, 1 << 20).expect("replaced");
-    assert_eq!(store.get(b"k"), Ok(None));
-    let moved = store.moved().expect("the old folder is kept").to_owned();
-    drop(store);
-    assert!(moved.is_dir());
-    drop(Folder(moved));
+    for kind in KINDS {
+        let folder = Folder::new();
+        let store = kind.open(&folder.0, 1 << 20).expect("opens");
+        let taken = kind.open_or_replace(&folder.0, 1 << 20).err().expect("it is in use");
+        assert!(taken.to_string().contains("could not acquire lock"), "{taken}");
+        let mut changes = Changes::default();
+        changes.put(b"k".to_vec(), vec![7; 100]);
+        store.apply(changes).expect("applies");
+        store.flush().expect("flushes");
+        drop(store);
+        spoil(kind, &folder.0);
+        let store = kind.open_or_replace(&folder.0, 1 << 20).expect("replaced");
+        assert_eq!(store.get(b"k"), Ok(None));
+        drop(store);
+        let moved = Folder(folder.0.with_extension("damaged-1"));
+        assert!(moved.0.is_dir(), "the old folder is kept");
+    }
+}
+
+#[test]
+fn a_store_of_the_other_kind_is_refused_and_left_alone() {
+    for (kind, other) in [(StoreKind::Fjall, StoreKind::Sled), (StoreKind::Sled, StoreKind::Fjall)] {
+        let folder = Folder::new();
+        drop(kind.open(&folder.0, 1 << 20).expect("opens"));
+        let error =
+            other.open_or_replace(&folder.0, 1 << 20).err().expect("it is of another kind").to_string();
+        assert!(error.contains(&format!("store = \"{}\"", kind.name())), "{error}");
+        assert!(kind.open(&folder.0, 1 << 20).is_ok());
+    }
 }
 
 #[test]

@@ -2,16 +2,17 @@
 //! names them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use gemini_engine::store::{Changes, Pair, Span};
-use gemini_engine::{SledStore, Store};
+use gemini_engine::{Store, StoreKind};
 use gemini_tests::cluster::{Cluster, PATIENCE, http, patiently};
 
 use crate::three;
 
 /// A stopped site's store. The lock of whoever had it open before, this test included, may last for another moment.
-fn opened(store: &Path) -> SledStore {
-    let open = || SledStore::open(store, 1 << 20).map_err(|e| e.to_string());
+fn opened(store: &Path) -> Arc<dyn Store> {
+    let open = || StoreKind::default().open(store, 1 << 20).map_err(|e| e.to_string());
     let mut last = String::new();
     let opened = patiently(PATIENCE, || open().map_err(|e| last = e).ok());
     opened.unwrap_or_else(|| panic!("{}: {last}", store.display()))
