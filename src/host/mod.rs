@@ -86,6 +86,10 @@ impl SiteHost {
     }
 }
 
+/// A session whose transaction finds no memory looks again after so many µs, and so many times: 5 s in all.
+const FOLD_PAUSE: u64 = 5_000;
+const FOLD_LOOKS: u32 = 1_000;
+
 /// From microseconds since 1970 to PostgreSQL's.
 fn since_2000(since_1970: u64) -> i64 {
     i64::try_from(since_1970).unwrap_or(i64::MAX).saturating_sub(POSTGRES_EPOCH)
@@ -103,6 +107,17 @@ fn exhausted(sequence: &Sequence) -> CommitError {
     CommitError::Rejected { sqlstate: "2200H", message }
 }
 
+/// Waits while row versions take more memory than they may: the keeper is folding them. A site that does not get rid of them in
+/// time refuses what is submitted (53200).
+async fn folded(shared: &Shared, mailbox: &dyn Mailbox) {
+    for _ in 0..FOLD_LOOKS {
+        if !shared.reader.pressure().over {
+            return;
+        }
+        mailbox.pause(FOLD_PAUSE).await;
+    }
+}
+
 impl Host for SiteHost {
     fn snapshot(&self) -> Snapshot {
         self.shared.reader.snapshot()
@@ -117,10 +132,11 @@ impl Host for SiteHost {
     }
 
     fn submit(&self, submission: Submission) -> Wait<Result<Committed, CommitError>> {
-        let (reply, outcome) = Reply::new();
-        let handed = self.mailbox.deliver(Input::Submit { submission: Box::new(submission), reply });
+        let (shared, mailbox) = (self.shared.clone(), self.mailbox.clone());
         Box::pin(async move {
-            handed?;
+            folded(&shared, &*mailbox).await;
+            let (reply, outcome) = Reply::new();
+            mailbox.deliver(Input::Submit { submission: Box::new(submission), reply })?;
             outcome.await.unwrap_or_else(|_| {
                 Err(CommitError::Rejected {
                     sqlstate: "08007",

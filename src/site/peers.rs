@@ -28,6 +28,10 @@ impl Shelf for EngineShelf<'_> {
             None
         })
     }
+
+    fn crowded(&self) -> bool {
+        self.0.pressure().over
+    }
 }
 
 impl Site {

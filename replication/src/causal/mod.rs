@@ -29,7 +29,7 @@
 //! 3. A transaction is admitted only when `applied` includes its deps; red r only after r-1 and its blue deps.
 //! 4. What is sent of our own transactions, and what is said of ourselves, is durable.
 //! 5. Memory is bounded: what waits is on disk and read back through the [`Shelf`]; what is beyond a gap
-//!    is kept up to a limit and dropped above it (it will be sent again).
+//!    is kept up to a limit and dropped above it (it will be sent again). Where memory is short, blue waits to be admitted.
 //!
 //! # Held
 //!
@@ -62,6 +62,10 @@ const WAITING: usize = 256;
 
 /// Transactions with more operations than this are always read back.
 const WAITING_OPS: usize = 512;
+
+/// Blue transactions admitted in one go: what has waited long on disk for one of them does not come into memory all at once. The
+/// next batch of the log, or tick, goes on.
+const ADMITTED: usize = 1024;
 
 /// Transactions of one origin kept in memory beyond a gap.
 const STASH: usize = 256;
@@ -303,18 +307,25 @@ impl Causal {
         self.advance(shelf, out);
     }
 
-    /// Moves `held` and `applied` as far as they go.
+    /// Moves `held` and `applied` as far as they go, and memory allows.
     pub fn advance(&mut self, shelf: &dyn Shelf, out: &mut Vec<Output>) {
+        let mut room = if shelf.crowded() { 0 } else { ADMITTED };
         loop {
             let mut moved = false;
             for (&site, origin) in &mut self.origins {
                 while origin.hold(site, &self.logged, &mut self.held, shelf) {
                     moved = true;
                 }
+<<<<<<< HEAD
                 let limit = self.limits.get(&site).copied().unwrap_or(u64::MAX);
                 while let Some((dot, transaction)) =
                     origin.admit(site, &self.held, limit, &mut self.applied, shelf)
+=======
+                while room > 0
+                    && let Some((dot, transaction)) = origin.admit(site, &self.held, &mut self.applied, shelf)
+>>>>>>> eb90b1e (Let commits and admissions wait while versions take too much memory)
                 {
+                    room -= 1;
                     moved = true;
                     out.push(Output::Admit { dot, transaction });
                 }

@@ -183,6 +183,7 @@ impl Causal {
             }
         }
         self.count(out);
+        self.advance(shelf, out);
         let peers: Vec<SiteId> = self.peers.keys().copied().collect();
         for peer in peers {
             self.pump(now, peer, shelf, out);

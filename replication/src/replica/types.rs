@@ -85,6 +85,10 @@ pub trait Shelf {
     fn blue(&self, dot: Dot) -> Option<Arc<ShadowTransaction>>;
     /// A red entry that was applied here.
     fn red(&self, r: u64) -> Option<Arc<Entry>>;
+    /// Whether blue transactions had better wait in the log, because what was applied takes too much memory already.
+    fn crowded(&self) -> bool {
+        false
+    }
 }
 
 /// What the site is to do, in order, before the next call.
