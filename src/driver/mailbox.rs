@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use gemini_engine::Disk;
 use gemini_replication::quic::{Event, Inbox};
@@ -13,6 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::queue::Refused;
 use super::turns::Turns;
+use super::wall::wall;
 use crate::host::{Mailbox, MailboxError};
 use crate::site::{Input, Steady};
 
@@ -54,12 +55,6 @@ pub(crate) fn now() -> u64 {
     let mut steady = steady.lock();
     let passed = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
     steady.read(wall(), passed)
-}
-
-/// A wall clock before 1970 is 0.
-fn wall() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Random bits for what must not repeat anywhere: uuids, a directory's incarnation.

@@ -27,6 +27,7 @@ mod run;
 mod stepper;
 mod threads;
 mod turns;
+mod wall;
 
 pub(crate) use mailbox::{draw, now};
 pub(crate) use options::site_options;
