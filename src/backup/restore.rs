@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use gemini_engine::image::{ImageReader, Summary};
-use gemini_engine::{Error, RealDisk, SledStore};
+use gemini_engine::{Error, RealDisk};
 
 use super::{BackupError, Told, file_error, open};
 use crate::config::{Cluster, Site};
@@ -69,11 +69,11 @@ fn fill(
     let engine = |error: Error| failed(error.into());
     let disk = RealDisk::open(folder.join("log"))
         .map_err(|e| engine(Error::from(gemini_engine::log::LogError::from(e))))?;
-    let store = SledStore::open(&folder.join("store"), cluster.memory.store_cache as u64).map_err(engine)?;
+    let store = site.store.open(&folder.join("store"), cluster.shares().store).map_err(engine)?;
     let mut reader = ImageReader::open(open(image)?).map_err(|e| failed(e.into()))?;
     let mut told = Told::new("restored");
     let summary =
-        site::restore(now(), &options, &mut reader, &disk, &store, &mut |progress| told.hear(progress))
+        site::restore(now(), &options, &mut reader, &disk, &*store, &mut |progress| told.hear(progress))
             .map_err(failed)?;
     drop(store);
     sync(folder)?;

@@ -49,7 +49,7 @@ fn backup_under_load(cluster: &Cluster, to: &Path) -> PathBuf {
         assert!(printed.contains(line), "no {line:?} in\n{printed}");
     }
     let backup = PathBuf::from(printed.lines().next().unwrap_or_default());
-    assert_eq!(files(to, ""), [backup.clone()], "nothing half done is left");
+    assert_eq!(files(to, ""), std::slice::from_ref(&backup), "nothing half done is left");
     let verified = said(cluster, &arguments(&["backup", "verify"], &text(&backup)));
     assert_eq!(verified, format!("{printed}all is well\n"));
     backup
