@@ -316,14 +316,10 @@ impl Causal {
                 while origin.hold(site, &self.logged, &mut self.held, shelf) {
                     moved = true;
                 }
-<<<<<<< HEAD
                 let limit = self.limits.get(&site).copied().unwrap_or(u64::MAX);
-                while let Some((dot, transaction)) =
-                    origin.admit(site, &self.held, limit, &mut self.applied, shelf)
-=======
                 while room > 0
-                    && let Some((dot, transaction)) = origin.admit(site, &self.held, &mut self.applied, shelf)
->>>>>>> eb90b1e (Let commits and admissions wait while versions take too much memory)
+                    && let Some((dot, transaction)) =
+                        origin.admit(site, &self.held, limit, &mut self.applied, shelf)
                 {
                     room -= 1;
                     moved = true;
