@@ -48,6 +48,8 @@ pub(crate) struct Manifest {
 pub(crate) struct Pending {
     seq: Seq,
     manifest: Manifest,
+    /// The log must be durable up to here: what the site logged with the request stands for records that may now go.
+    logged: Lsn,
 }
 
 /// Where checkpoints stand.
@@ -63,7 +65,7 @@ pub(crate) struct Checkpoints {
 impl Checkpoints {
     /// The requested checkpoint, once every snapshot in use sees its moment and the log is durable up to its end.
     pub(crate) fn start(&mut self, oldest: Seq, durable: Lsn) -> Option<Pending> {
-        let ready = |p: &Pending| p.seq <= oldest && p.manifest.replay_from <= durable;
+        let ready = |p: &Pending| p.seq <= oldest && p.logged <= durable;
         if self.requested.as_ref().is_some_and(ready) { self.requested.take() } else { None }
     }
 }
@@ -87,14 +89,24 @@ impl Engine {
             && !self.shared.checkpoints.lock().busy
     }
 
+    /// Whether one can be asked for: none is being made.
+    pub fn can_checkpoint(&self) -> bool {
+        !self.shared.checkpoints.lock().busy && self.check_running().is_ok()
+    }
+
     /// Asks for a checkpoint of this moment, with the site's own state as of now; false if one is being made. Folding
     /// makes it; see [`Engine::checkpointed`].
     pub fn checkpoint(&mut self, state: Vec<u8>) -> bool {
+        self.checkpoint_from(self.log.end(), state)
+    }
+
+    /// The same, from a position after which only records were appended that apply nothing: they stand for earlier ones, and the
+    /// checkpoint counts once they are durable.
+    pub fn checkpoint_from(&mut self, end: Lsn, state: Vec<u8>) -> bool {
         let mut checkpoints = self.shared.checkpoints.lock();
         if checkpoints.busy || self.check_running().is_err() {
             return false;
         }
-        let end = self.log.end();
         let manifest = Manifest {
             replay_from: end,
             needs: self.dots.oldest_waiting().map_or(end, |waiting| waiting.min(end)),
@@ -103,7 +115,7 @@ impl Engine {
             state,
         };
         checkpoints.busy = true;
-        checkpoints.requested = Some(Pending { seq: self.seq, manifest });
+        checkpoints.requested = Some(Pending { seq: self.seq, manifest, logged: self.log.end() });
         true
     }
 

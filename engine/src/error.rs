@@ -47,7 +47,14 @@ pub enum Error {
         /// What stands there.
         what: String,
     },
-    /// The store is missing or damaged and the log no longer reaches back to the beginning.
+    /// The store is missing or damaged, and the log does not reach back to the beginning, or goes on from an image. The log
+    /// itself is whole: with it the site can be filled again ([`crate::Engine::open_unfilled`]).
+    #[error("{message}")]
+    Unfilled {
+        /// What is missing, and the remedy.
+        message: String,
+    },
+    /// Log and store do not belong together, or the log has lost its end.
     #[error("{message}")]
     Unrecoverable {
         /// What is missing, and the remedy.
@@ -74,7 +81,7 @@ impl Error {
                 LogRemedy::FailStop => Remedy::FailStop,
             },
             Error::Newer { .. } => Remedy::User,
-            Error::Store { .. } | Error::Unrecoverable { .. } => Remedy::Corrupt,
+            Error::Store { .. } | Error::Unfilled { .. } | Error::Unrecoverable { .. } => Remedy::Corrupt,
             Error::Internal { .. } => Remedy::FailStop,
         }
     }

@@ -9,11 +9,12 @@
 //!
 //! Every retained record is handed to the visitor, in order: the site and replication rebuild what they keep from it. A
 //! store without a (readable) manifest, or one that turns out to be damaged while the log is replayed, holds nothing that
-//! can be trusted: it is emptied and everything is replayed, if the log reaches back to its beginning. If it does not, that
-//! is an error that names the remedy, and nothing is changed.
+//! can be trusted: it is emptied and everything is replayed, if the log reaches back to its beginning. If it does
+//! not, the log can be opened alone, and the site is filled from another one: the rows come with an image, and the log goes on
+//! from there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use gemini_shadow_ops::{Frontier, Schema, TxnId};
 use parking_lot::Mutex;
@@ -24,9 +25,10 @@ use crate::conflicts::Conflicts;
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::fold::Folder;
+use crate::image::Place;
 use crate::log::{Log, Opened, Record};
 use crate::snapshot::Shared;
-use crate::store::{Changes, Space, Span, Store};
+use crate::store::{Changes, MemStore, Space, Span, Store};
 use crate::versions::{Epoch, Pins};
 use crate::{Error, Lsn, Options, Replayed, Seq};
 
@@ -71,7 +73,49 @@ impl Engine {
                 }
             }
         };
-        Engine::begin(&options, log, &opened, &store, None, visit)
+        // A log that goes on from an image does not make sense without it.
+        Engine::begin(&options, log, &opened, &store, None, visit).map_err(|error| match error {
+            Error::Unrecoverable { message } => Error::Unfilled { message },
+            error => error,
+        })
+    }
+
+    /// Opens the log alone, without tables: for a site that is to be filled from another one. `visit` sees every retained
+    /// record. Tell it where it stands ([`Engine::stand_at`]). It appends and gives back what it has logged; it is not to be
+    /// given anything to apply.
+    pub fn open_unfilled(
+        options: &Options,
+        disk: &dyn Disk,
+        visit: &mut dyn FnMut(Replay<'_>),
+    ) -> Result<Engine, Error> {
+        let (log, opened) = Log::open(&options.log, disk)?;
+        let nothing: Arc<dyn Store> = Arc::new(MemStore::new());
+        let mut engine = Engine::upon(options, log, &opened, &nothing, None)?;
+        for entry in engine.reader.iter(opened.first) {
+            let entry = entry?;
+            let begins = entry.lsn == opened.first;
+            visit(Replay {
+                lsn: entry.lsn,
+                record: &entry.record,
+                applied_before: false,
+                state: None,
+                begins,
+            });
+            engine.index_record(entry.lsn, &entry.record);
+        }
+        Ok(engine)
+    }
+
+    /// What a site without tables had applied: an image must cover it.
+    pub fn stand_at(&mut self, frontier: Frontier) {
+        self.applied = frontier;
+    }
+
+    /// Where in the log an image of this frontier belongs that is installed now. The site must apply nothing meanwhile.
+    pub fn image_place(&self, frontier: &Frontier) -> Place {
+        let replay_from = Lsn(self.shared.durable.load(Ordering::SeqCst));
+        let needs = self.dots.oldest_beyond(frontier).map_or(replay_from, |oldest| oldest.min(replay_from));
+        Place { replay_from, needs }
     }
 
     /// Replays from the checkpoint; without one, from the log's beginning into an empty store.
@@ -82,6 +126,22 @@ impl Engine {
         store: &Arc<dyn Store>,
         manifest: Option<Manifest>,
         visit: &mut dyn FnMut(Replay<'_>),
+    ) -> Result<Engine, Error> {
+        let replay_from = manifest.as_ref().map_or(opened.first, |m| m.replay_from);
+        let mut engine = Engine::upon(options, log, opened, store, manifest)?;
+        engine.replay(opened.first, replay_from, visit)?;
+        engine.publish_all();
+        engine.find_garbage()?;
+        Ok(engine)
+    }
+
+    /// An engine on a store as its checkpoint has it, or on an empty one.
+    fn upon(
+        options: &Options,
+        log: Log,
+        opened: &Opened,
+        store: &Arc<dyn Store>,
+        manifest: Option<Manifest>,
     ) -> Result<Engine, Error> {
         let needs = manifest.as_ref().map_or(opened.first, |m| m.needs);
         let (replay_from, schema, frontier, state) = match manifest {
@@ -105,11 +165,7 @@ impl Engine {
             checkpoints: Mutex::new(Checkpoints::default()),
             garbage: Mutex::new(Vec::new()),
         });
-        let mut engine = Engine::assemble(options.clone(), log, shared, schema, catalogue, frontier, state);
-        engine.replay(opened.first, replay_from, visit)?;
-        engine.publish_all();
-        engine.find_garbage()?;
-        Ok(engine)
+        Ok(Engine::assemble(options.clone(), log, shared, schema, catalogue, frontier, state))
     }
 
     fn replay(
@@ -244,11 +300,10 @@ fn trusted(store: &dyn Store, opened: &Opened) -> Result<Option<Manifest>, Error
 /// Empties a store that cannot be used, if the log can make up for it.
 fn rebuild(store: &dyn Store, opened: &Opened, cause: &str) -> Result<(), Error> {
     if !opened.from_the_beginning() {
-        return Err(Error::Unrecoverable {
+        return Err(Error::Unfilled {
             message: format!(
                 "the store cannot be used ({cause}), and the log begins only at {}: it no longer reaches back far \
-                 enough to build the store again. Restore the store folder from a copy; the other sites have \
-                 everything, but a site cannot be filled from them yet",
+                 enough to build the store again",
                 opened.first.0
             ),
         });

@@ -161,6 +161,10 @@ pub trait Host: Send + Sync + 'static {
     fn frontier(&self) -> Frontier;
     /// How old this site's state may be.
     fn freshness(&self) -> Freshness;
+    /// Why no client is served now (57P03), if it is so.
+    fn closed(&self) -> Option<String> {
+        None
+    }
     /// Rows of a `gemini.*` view (`sites`, `status`, `conflicts`, `transactions`): column names and rows; None if there is no such view.
     fn view(&self, name: &str) -> Option<View>;
 }

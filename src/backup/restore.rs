@@ -65,7 +65,7 @@ fn fill(
     folder: &Path,
     failed: &dyn Fn(RestoreError) -> BackupError,
 ) -> Result<Summary, BackupError> {
-    let options = site_options(cluster, site, draw().ok_or(BackupError::Random)?);
+    let options = site_options(cluster, site, draw().ok_or(BackupError::Random)?, 0);
     let engine = |error: Error| failed(error.into());
     let disk = RealDisk::open(folder.join("log"))
         .map_err(|e| engine(Error::from(gemini_engine::log::LogError::from(e))))?;

@@ -15,7 +15,7 @@ const CLOCK_OFFSET: Duration = Duration::from_millis(500);
 /// An election begins after at least so many ticks of silence.
 const TICKS_PER_ELECTION: u64 = 10;
 
-pub(crate) fn site_options(cluster: &Cluster, site: &Site, random: u64) -> Options {
+pub(crate) fn site_options(cluster: &Cluster, site: &Site, random: u64, found: u64) -> Options {
     let times = &cluster.timeouts;
     let defaults = gemini_engine::Options::default();
     let identity = u64::from_be_bytes(first_half(&cluster.id.0)) ^ u64::from(site.id.0);
@@ -45,6 +45,7 @@ pub(crate) fn site_options(cluster: &Cluster, site: &Site, random: u64) -> Optio
             ..Timing::default()
         },
         random,
+        found,
         log_keep: cluster.log.keep as u64,
         engine,
     }

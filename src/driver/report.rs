@@ -97,6 +97,7 @@ impl StatusSource for Report {
             },
             "waiting": status.waiting,
             "refusing": status.refusing,
+            "filling": status.filling,
             "verification": self.verification(&status),
             "peers": peers,
             "last_refused_connection": self.transport.last_refused(),

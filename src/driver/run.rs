@@ -19,8 +19,8 @@ use tokio::time::timeout;
 use super::mailbox::{Courier, Message, now, random};
 use super::options::site_options;
 use super::report::Report;
-use super::stepper::{Ended, Signals, Stepper};
-use super::{threads, wall};
+use super::stepper::{Ended, Left, Signals, Stepper};
+use super::{images, threads, wall};
 use crate::config::{Cluster, ConfigError, Site as SiteConfig};
 use crate::host::SiteHost;
 use crate::http;
@@ -49,6 +49,24 @@ pub enum DriverError {
     Thread(io::Error),
     #[error("{0}")]
     Stopped(String),
+    /// Not a failure: it is to be opened again.
+    #[error("the site opens its data anew: {0}")]
+    Reopen(String),
+}
+
+/// A site's data: what outlives the opening of the site in one process.
+#[derive(Clone)]
+struct Data {
+    disk: Arc<dyn Disk>,
+    store: Arc<dyn Store>,
+}
+
+impl Data {
+    fn open(cluster: &Cluster, config: &SiteConfig) -> Result<Data, DriverError> {
+        let disk = open_disk(&config.data)?;
+        let store = open_store(config, cluster.shares().store)?;
+        Ok(Data { disk, store })
+    }
 }
 
 /// A site that runs in this process.
@@ -69,19 +87,32 @@ pub struct Running {
 impl Running {
     /// Opens the data, joins the other sites, and serves. Call it within a multi-threaded tokio runtime.
     pub async fn start(cluster: &Cluster, config: &SiteConfig) -> Result<Running, DriverError> {
+        Running::start_on(cluster, config, &mut None).await
+    }
+
+    /// The same on data that may be open already.
+    async fn start_on(
+        cluster: &Cluster,
+        config: &SiteConfig,
+        data: &mut Option<Data>,
+    ) -> Result<Running, DriverError> {
         wall::follow_test()?;
         // Bound first: a second start of the same site must fail before it touches anything.
         let http = listen("HTTP", config.http).await?;
         let sql = listen("SQL", config.sql).await?;
         let transport_config = cluster.transport(config)?;
-        let disk = open_disk(&config.data)?;
+        let Data { disk, store } = match data {
+            Some(data) => data.clone(),
+            None => data.insert(Data::open(cluster, config)?).clone(),
+        };
         let courier = Courier::new(QUEUE, disk.clone());
-        let store = open_store(config, cluster.shares().store)?;
 
         let mut first = Vec::new();
-        let options = site_options(cluster, config, random(&SystemRandom::new()));
-        let opened =
-            tokio::task::block_in_place(|| Site::open(now(), options, disk.clone(), store, &mut first));
+        let options =
+            site_options(cluster, config, random(&SystemRandom::new()), images::found(&config.data));
+        let opened = tokio::task::block_in_place(|| {
+            Site::open(now(), options, disk.clone(), store.clone(), &mut first)
+        });
         let path = &config.data;
         let site =
             opened.map_err(|cause| DriverError::Open { path: path.clone(), cause: Box::new(cause) })?;
@@ -89,13 +120,15 @@ impl Running {
 
         let inbox: Arc<dyn Inbox> = Arc::new(courier.clone());
         let transport = Transport::start(transport_config, inbox).map_err(ConfigError::from)?;
-        let (senders, handles) = threads::start(&disk, site.fold_handle(), &courier)?;
+        let (senders, mut handles) = threads::start(&disk, site.fold_handle(), &courier)?;
+        let (image_sender, handle) = images::start(&config.data, store, &courier)?;
+        handles.push(handle);
         let (visible_sender, visible) = watch::channel(shared.reader.visible());
         let (drained_sender, drained) = watch::channel(false);
         let (ended_sender, ended) = oneshot::channel();
         let signals = Signals { visible: visible_sender, drained: drained_sender };
         let turns = courier.turns.clone();
-        let stepper = Stepper::new(site, senders, transport.clone(), signals, first);
+        let stepper = Stepper::new(site, senders, image_sender, transport.clone(), signals, first);
         stepper.meet();
         turns.begin(stepper);
         threads::spawn("gemini-site", move || {
@@ -155,7 +188,8 @@ impl Running {
     pub async fn ended(&mut self) -> DriverError {
         match (&mut self.ended).await {
             Ok(Err(reason)) => DriverError::Stopped(reason),
-            Ok(Ok(())) => DriverError::Stopped("the site thread has left".into()),
+            Ok(Ok(Left::Reopen(reason))) => DriverError::Reopen(reason),
+            Ok(Ok(Left::Stopped)) => DriverError::Stopped("the site thread has left".into()),
             Err(_) => DriverError::Stopped(
                 "the site thread has panicked; restart the site, what was acknowledged is durable".into(),
             ),
@@ -178,24 +212,45 @@ impl Running {
         let ended = (&mut self.ended).await;
         self.transport.close().await;
         match ended {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(reason)) => Err(DriverError::Stopped(reason)),
             Err(_) => Err(DriverError::Stopped("the site thread has panicked".into())),
         }
+    }
+
+    /// Lets go of everything around a site that has left to be opened anew: its clients are sent away.
+    async fn let_go(mut self) {
+        self.closing.send_replace(true);
+        self.servers.shutdown().await;
+        self.transport.close().await;
     }
 }
 
 /// `gemini start`: runs until a signal or a failure.
 pub async fn run_until_stopped(cluster: &Cluster, config: &SiteConfig) -> Result<(), DriverError> {
-    let stop = super::stop_signal();
-    let mut running = Running::start(cluster, config).await?;
-    println!("{} is up: psql -h {} -p {} -U gemini gemini", config.name, config.sql.ip(), config.sql.port());
-    tokio::select! {
-        signal = stop => {
-            tracing::info!("{signal}: draining");
-            running.stop().await
+    let mut stop = std::pin::pin!(super::stop_signal());
+    let mut data = None;
+    loop {
+        let mut running = Running::start_on(cluster, config, &mut data).await?;
+        println!(
+            "{} is up: psql -h {} -p {} -U gemini gemini",
+            config.name,
+            config.sql.ip(),
+            config.sql.port()
+        );
+        tokio::select! {
+            signal = &mut stop => {
+                tracing::info!("{signal}: draining");
+                return running.stop().await;
+            }
+            ended = running.ended() => match ended {
+                DriverError::Reopen(reason) => {
+                    tracing::info!(reason, "the site opens its data anew");
+                    running.let_go().await;
+                }
+                failure => return Err(failure),
+            },
         }
-        failure = running.ended() => Err(failure),
     }
 }
 

@@ -7,13 +7,23 @@ use gemini_replication::quic::{Credit, Event, LinkId, PeerConfig, SendError, Tra
 use gemini_shadow_ops::SiteId;
 use tokio::sync::watch;
 
+use super::images::ImageSender;
 use super::mailbox::{Message, now};
 use super::queue::Queue;
 use super::threads::Senders;
 use crate::site::{Input, MemberStatus, Output, Site};
 
 /// How a site came to its end.
-pub(super) type Ended = Result<(), String>;
+pub(super) type Ended = Result<Left, String>;
+
+/// Why a site left that has not failed.
+#[derive(Debug)]
+pub(super) enum Left {
+    /// It was told to.
+    Stopped,
+    /// It is to be opened anew.
+    Reopen(String),
+}
 
 /// What the rest of the driver hears from it.
 pub(super) struct Signals {
@@ -30,8 +40,11 @@ pub(super) struct Stepper {
     pub signals: Signals,
     /// The link of each peer that the site has been told is up: what it says is sent on that one and no later one.
     pub links: BTreeMap<SiteId, LinkId>,
+    pub images: ImageSender,
     /// The site has drained and makes its last checkpoint.
     pub leaving: bool,
+    /// The site is to be opened anew.
+    reopen: Option<String>,
     /// A batch that the site has handed out; at most one is under way.
     batch: Option<Batch>,
     /// The last answers went to several sessions at once: they commit faster than the disk syncs.
@@ -45,6 +58,7 @@ impl Stepper {
     pub fn new(
         site: Site,
         senders: Senders,
+        images: ImageSender,
         transport: Transport,
         signals: Signals,
         first: Vec<Output>,
@@ -56,7 +70,9 @@ impl Stepper {
             transport,
             signals,
             links: BTreeMap::new(),
+            images,
             leaving: false,
+            reopen: None,
             batch: None,
             crowded: false,
             messages: VecDeque::new(),
@@ -75,7 +91,7 @@ impl Stepper {
         for message in messages.drain(..) {
             // The credit is held until the frame is handled: that is what holds a fast peer back.
             let (input, _credit) = match message {
-                Message::Stop => return Err(Ok(())),
+                Message::Stop => return Err(Ok(Left::Stopped)),
                 Message::Input(input) => (Some(input), Credit::default()),
                 Message::Link(event) => self.translate(event),
             };
@@ -91,7 +107,10 @@ impl Stepper {
                 self.signals.drained.send_replace(true);
             }
         }
-        Ok(self.batch.take())
+        match self.reopen.take() {
+            Some(reason) => Err(Ok(Left::Reopen(reason))),
+            None => Ok(self.batch.take()),
+        }
     }
 
     fn step(&mut self, time: u64, input: Input) -> Result<(), String> {
@@ -150,6 +169,8 @@ impl Stepper {
                 Output::Visible => visible = true,
                 Output::Disconnect { site, reason } => self.transport.disconnect(site, &reason),
                 Output::Members => self.meet(),
+                Output::Fill(work) => self.images.hand(work),
+                Output::Reopen(reason) => self.reopen = Some(reason),
                 Output::Drained => {
                     self.site.checkpoint_now();
                     self.leaving = true;

@@ -221,6 +221,10 @@ impl Host for SiteHost {
         }
     }
 
+    fn closed(&self) -> Option<String> {
+        self.shared.filling()
+    }
+
     fn view(&self, name: &str) -> Option<View> {
         views::view(self, name)
     }

@@ -9,6 +9,7 @@ use gemini_shadow_ops::{SequenceId, SiteId};
 use gemini_sql::host::{CommitError, Committed, Submission};
 use tokio::sync::oneshot;
 
+use super::fill::{FillWork, Filled};
 use super::image::Moment;
 use super::members::{MemberAnswer, MemberRequest};
 
@@ -93,6 +94,8 @@ pub enum Input {
         /// Answered when it has happened, or will not.
         reply: Reply<MemberAnswer>,
     },
+    /// Work of [`Output::Fill`] is done, or cannot be.
+    Filled(Filled),
     /// Stop taking transactions; [`Output::Drained`] follows when those in flight have ended.
     Drain,
 }
@@ -126,6 +129,10 @@ pub enum Output {
     },
     /// The members have changed: [`super::Status::members`] says who there is to be linked with.
     Members,
+    /// Do this beside the site, in order; what becomes of it is [`Input::Filled`]. May be left undone: it comes again.
+    Fill(FillWork),
+    /// Let go of this site and open it anew on the same disk and store.
+    Reopen(String),
     /// Everything in flight has ended and is durable.
     Drained,
     /// Stop the process: going on could lose or invent data.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gemini_engine::Record;
 
+use super::open::NOTE_STANDING;
 use super::{Output, PeerStatus, Site};
 
 /// How often the published status is renewed, µs.
@@ -47,8 +48,11 @@ impl Site {
             self.upkeep.expired = self.now;
             self.shared.reader.expire_conflicts(self.now);
         }
-        self.compare(out);
-        self.checkpoint(false);
+        self.fill_tick(out);
+        if !self.filling() {
+            self.compare(out);
+            self.checkpoint(false);
+        }
         if let Some(upkeep) = self.engine.take_upkeep() {
             out.push(Output::Upkeep(upkeep));
         }
@@ -84,7 +88,9 @@ impl Site {
 
     /// The last thing a drained site does: a checkpoint, so that the next start has little to replay.
     pub fn checkpoint_now(&mut self) {
-        self.checkpoint(true);
+        if !self.filling() {
+            self.checkpoint(true);
+        }
     }
 
     /// Nothing is being made or written any more (of use once the site has drained).
@@ -95,13 +101,14 @@ impl Site {
     /// Asks for a checkpoint when enough was logged (or at once), and lets go of the log that a finished one has made
     /// needless, as far as [`super::retain`] has it.
     pub(super) fn checkpoint(&mut self, at_once: bool) {
-        if at_once || self.engine.wants_checkpoint() {
-            let kept = self.kept();
-            if self.engine.checkpoint(kept) {
-                // One record that stands for the sequencer's earlier ones, behind the position from which the log is replayed.
-                let compacted = self.replica.compact(self.engine.red_gone());
-                self.append(Record::Sequencer(compacted));
-            }
+        if (at_once || self.engine.wants_checkpoint()) && self.engine.can_checkpoint() {
+            let (kept, from) = (self.kept(), self.engine.log_end());
+            // What stands for earlier records stands behind the position from which the log is replayed.
+            let standing = self.standing();
+            self.note(NOTE_STANDING, standing);
+            let compacted = self.replica.compact(self.engine.red_gone());
+            self.append(Record::Sequencer(compacted));
+            self.engine.checkpoint_from(from, kept);
         }
         let finished = self.engine.checkpointed();
         if let Some(Some(replay_from)) = self.must(finished) {
@@ -117,6 +124,7 @@ impl Site {
         let (counts, schema_version) = (self.counts, self.engine.schema().version);
         let me = self.options.id;
         let cut_off: BTreeSet<_> = self.cut_off().collect();
+        let filling = self.filling_refusal();
         self.shared.update(|status| {
             let reasons: BTreeMap<_, _> =
                 status.peers.iter().map(|(site, peer)| (*site, peer.reason.clone())).collect();
@@ -136,6 +144,10 @@ impl Site {
                     (peer.site, shown)
                 })
                 .collect();
+            if filling.is_some() {
+                status.refusing.clone_from(&filling);
+            }
+            status.filling = filling;
             status.leader = replica.leader.map(|leader| (leader, replica.term));
             status.leading = replica.leader == Some(me);
             status.waiting = replica.waiting;

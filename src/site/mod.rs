@@ -40,6 +40,7 @@
 
 mod commit;
 mod divergence;
+mod fill;
 mod image;
 mod io;
 mod maintain;
@@ -64,6 +65,7 @@ use gemini_shadow_ops::{EntryId, Hlc, Member, Members, SiteId, Window};
 use gemini_sql::host::CommitError;
 
 pub use divergence::{Difference, Finding, Verification};
+pub use fill::{FillWork, Filled, Installation};
 pub use image::Moment;
 pub use io::{Input, Outcome, Output, Reply};
 pub use members::{MemberAnswer, MemberRequest, MemberStatus, Standing};
@@ -98,6 +100,8 @@ pub struct Options {
     pub timing: Timing,
     /// Bytes of log kept for peers that lack it.
     pub log_keep: u64,
+    /// Bytes of an image that an earlier process had begun to take over, in its file.
+    pub found: u64,
     /// Random bits for a new data directory's incarnation.
     pub random: u64,
     /// The engine's own.
@@ -154,6 +158,8 @@ pub struct Site {
     patrol: divergence::Patrol,
     /// Who wants an image of it.
     images: image::Images,
+    /// Filling this site, or others from it.
+    fills: fill::Fills,
     /// Kept for its capacity.
     outputs: Vec<gemini_replication::replica::Output>,
 }
@@ -197,6 +203,7 @@ impl Site {
             Input::Drain => self.draining = true,
             Input::Image(reply) => self.ask_image(reply),
             Input::Member { request, reply } => self.member_request(request, reply),
+            Input::Filled(filled) => self.fill_done(filled, out),
             Input::Verify(reply) => {
                 reply.send(self.patrol.hurry(self.now));
                 self.publish_verification();
@@ -229,6 +236,7 @@ impl Site {
         self.writing = false;
         self.engine.durable(end);
         self.image_durable(end);
+        self.fill_durable(end, out);
         out.push(Output::Visible);
         while self.reservations.front().is_some_and(|r| r.position < end) {
             let Some(reservation) = self.reservations.pop_front() else { break };
@@ -301,6 +309,9 @@ impl Site {
                 sqlstate: "57P01",
                 message: "this site is leaving the cluster: use another one".to_string(),
             });
+        }
+        if let Some(message) = self.filling_refusal() {
+            return Some(CommitError::Rejected { sqlstate: "57P03", message });
         }
         if self.engine.full() {
             return Some(CommitError::Rejected {

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gemini_engine::{Disk, Engine, Record, Replay, Store};
-use gemini_replication::wire::Removed;
+use gemini_replication::bootstrap::Receiver;
+use gemini_replication::wire::{Offer, Removed};
 use gemini_replication::{Clock, Recovered, Replica, SequencerRecovery, replica};
 use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Entry, Frontier, Hlc, Members, SequenceId, SiteId, TxnId, Verdict, Window};
 use serde::{Deserialize, Serialize};
 
 use super::divergence::Patrol;
+use super::fill::{Fills, Standing};
 use super::image::Images;
 use super::maintain::Upkeep;
 use super::shared::Shared;
@@ -21,6 +23,10 @@ pub(super) const NOTE_IDENTITY: u8 = 1;
 pub(super) const NOTE_PEER: u8 = 2;
 pub(super) const NOTE_FIRST: u8 = 3;
 pub(super) const NOTE_REMOVED: u8 = 4;
+/// [`Standing`].
+pub(super) const NOTE_STANDING: u8 = 5;
+/// The site is to be filled: (source, image) once one comes. Counts as long as no checkpoint lies behind it.
+pub(super) const NOTE_FILLING: u8 = 6;
 
 /// Whose data directory it is; written once, at its first start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +93,7 @@ pub(super) struct Kept {
 }
 
 /// What is this site's alone.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Own {
     pub start: u64,
     pub identity: Identity,
@@ -121,25 +127,37 @@ struct Gathered {
     removed: Option<Removed>,
     /// After the checkpoint, in order.
     reds: Vec<(u64, Arc<Entry>, Verdict)>,
+    /// What the records say is applied.
+    applied: Frontier,
+    /// The site is to be filled, perhaps with an image that was begun.
+    filling: Option<Option<(SiteId, Offer)>>,
+    /// There are no tables to bring up to date.
+    bare: bool,
 }
 
 impl Gathered {
     fn take(&mut self, replay: &Replay<'_>) -> Result<(), OpenError> {
         if replay.begins {
-            *self = Gathered::default();
+            *self = Gathered { bare: self.bare, ..Gathered::default() };
         }
         match replay.record {
             Record::Start { count } => self.start = self.start.max(*count),
-            Record::Blue { dot, transaction, .. } => {
+            Record::Blue { dot, transaction, local } => {
+                if *local {
+                    self.applied.add(TxnId::Blue(*dot));
+                }
                 self.logged.add(TxnId::Blue(*dot));
                 self.greatest = self.greatest.max(transaction.stamp.hlc);
             }
             Record::Red { r, entry, verdict } => {
                 self.logged.add(TxnId::Red(*r));
+                self.applied.add(TxnId::Red(*r));
                 if let Entry::Transaction(red) = &**entry {
                     self.greatest = self.greatest.max(red.transaction.stamp.hlc);
                 }
-                if !replay.applied_before {
+                if self.bare {
+                    self.follow_members(*r, entry);
+                } else if !replay.applied_before {
                     self.reds.push((*r, entry.clone(), verdict.clone()));
                 }
             }
@@ -152,12 +170,34 @@ impl Gathered {
             }
             Record::Note { kind: NOTE_FIRST, body } => self.members = Some(decode("first members", body)?),
             Record::Note { kind: NOTE_REMOVED, body } => self.removed = Some(decode("removal", body)?),
+            Record::Note { kind: NOTE_STANDING, body } => self.stand(decode("standing", body)?),
+            Record::Note { kind: NOTE_FILLING, body } => {
+                self.filling = (!replay.applied_before).then_some(decode("filling", body)?);
+            }
             Record::Note { kind, .. } => {
                 return Err(OpenError::Newer(format!("the log holds a note of kind {kind}")));
             }
-            Record::Admit { .. } | Record::Checkpoint { .. } => {}
+            Record::Admit { dot } => self.applied.add(TxnId::Blue(*dot)),
+            Record::Checkpoint { .. } => {}
         }
         Ok(())
+    }
+
+    /// What the log says of the site beside its tables. With tables it is known from them, and better.
+    fn stand(&mut self, standing: Standing) {
+        if self.bare {
+            let Standing { applied, own, members } = standing;
+            self.applied.join(&applied);
+            self.members = Some(members);
+            self.join_own(own);
+        }
+    }
+
+    /// Without tables the members are followed from record to record.
+    fn follow_members(&mut self, r: u64, entry: &Entry) {
+        if let Some(members) = self.members.as_mut().filter(|members| members.last() + 1 == r) {
+            members.decide(r, entry);
+        }
     }
 
     fn minted(&mut self, sequence: SequenceId, bound: u64) {
@@ -168,6 +208,13 @@ impl Gathered {
     /// Adds what the checkpoint kept of records that are gone.
     fn join(&mut self, kept: Kept) -> Window {
         let Kept { own, common } = kept;
+        self.join_own(own);
+        self.greatest = self.greatest.max(common.greatest);
+        self.members = Some(common.members);
+        common.window
+    }
+
+    fn join_own(&mut self, own: Own) {
         self.start = self.start.max(own.start);
         self.identity.get_or_insert(own.identity);
         self.logged.join(&own.logged);
@@ -177,10 +224,7 @@ impl Gathered {
         for (site, incarnation) in own.incarnations {
             self.incarnations.entry(site).or_insert(incarnation);
         }
-        self.greatest = self.greatest.max(common.greatest);
-        self.members = Some(common.members);
         self.removed = self.removed.or(own.removed);
-        common.window
     }
 }
 
@@ -193,16 +237,7 @@ impl Site {
         store: Arc<dyn Store>,
         out: &mut Vec<Output>,
     ) -> Result<Site, OpenError> {
-        let mut gathered = Gathered::default();
-        let mut failed = None;
-        let engine = Engine::open(options.engine.clone(), disk, store, &mut |replay| {
-            if failed.is_none() {
-                failed = gathered.take(&replay).err();
-            }
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
+        let (engine, mut gathered) = open_engine(&options, disk, store)?;
         let mut window = match engine.recovered_state() {
             Some(state) => gathered.join(read_kept(state)?),
             None => Window::new(options.window),
@@ -223,7 +258,15 @@ impl Site {
             incarnations: gathered.incarnations.clone(),
             members: members.clone(),
         };
-        let replica = Replica::new(now, replica_options(&options, identity, start), recovered)?;
+        let peers: Vec<SiteId> =
+            members.current().keys().copied().filter(|site| *site != options.id).collect();
+        let receiver = gathered.bare.then(|| {
+            let found = gathered.filling.take().flatten();
+            let found = found.map(|(source, offer)| (source, offer, options.found));
+            Receiver::new(now, peers.clone(), engine.applied().clone(), found)
+        });
+        let filling = receiver.is_some();
+        let replica = Replica::new(now, replica_options(&options, identity, start, filling), recovered)?;
         if planted(Fault::ClockBelowLog) {
             gathered.greatest = Hlc::default();
         }
@@ -234,7 +277,6 @@ impl Site {
         let minter = Minter::new(options.minting, gathered.minted);
         let shared = Arc::new(Shared::new(engine.reader(), minter));
         shared.remember(window.statuses());
-        let peers = members.current().keys().copied().filter(|site| *site != options.id).collect();
         let mut site = Site {
             patrol: Patrol::new(now, peers),
             options,
@@ -265,6 +307,7 @@ impl Site {
             counts: Counts::default(),
             upkeep: Upkeep::new(now),
             images: Images::default(),
+            fills: Fills::new(receiver),
             outputs: Vec::new(),
         };
         if fresh {
@@ -273,6 +316,8 @@ impl Site {
         }
         site.publish_members();
         site.append(Record::Start { count: start });
+        let standing = site.standing();
+        site.note(NOTE_STANDING, standing);
         if let Some(removed) = gathered.removed {
             site.with_replica(out, |replica, _, _, outputs| replica.farewell(removed, outputs));
         }
@@ -284,21 +329,73 @@ impl Site {
 
     /// The site's part of a checkpoint.
     pub(super) fn kept(&self) -> Vec<u8> {
-        let own = Own {
+        write_kept(&Kept { own: self.own(), common: self.common() })
+    }
+
+    /// What is this site's alone.
+    pub(super) fn own(&self) -> Own {
+        Own {
             start: self.start,
             identity: self.identity,
             logged: self.replica.logged().clone(),
             minted: self.shared.minter.bounds(),
             incarnations: self.incarnations.clone(),
             removed: self.removed,
-        };
-        write_kept(&Kept { own, common: self.common() })
+        }
     }
 
     /// The cluster's part of a checkpoint, and of an image.
     pub(super) fn common(&self) -> Common {
         Common { greatest: self.greatest, window: self.window.clone(), members: self.members.clone() }
     }
+}
+
+/// The engine with what the log says beside the tables; without tables if the site is to be filled.
+fn open_engine(
+    options: &Options,
+    disk: Arc<dyn Disk>,
+    store: Arc<dyn Store>,
+) -> Result<(Engine, Gathered), OpenError> {
+    let mut gathered = Gathered::default();
+    let mut failed = None;
+    let opened = Engine::open(options.engine.clone(), disk.clone(), store, &mut |replay| {
+        if failed.is_none() {
+            failed = gathered.take(&replay).err();
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    match opened {
+        Ok(engine) if gathered.filling.is_none() => Ok((engine, gathered)),
+        Ok(engine) => {
+            drop(engine); // it holds the log's lock
+            open_unfilled(options, &*disk)
+        }
+        Err(gemini_engine::Error::Unfilled { message }) if options.names.len() > 1 => {
+            tracing::warn!("{message}; it is filled with another site's tables");
+            open_unfilled(options, &*disk)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The log alone: see [`super::fill`].
+fn open_unfilled(options: &Options, disk: &dyn Disk) -> Result<(Engine, Gathered), OpenError> {
+    let mut gathered = Gathered { bare: true, ..Gathered::default() };
+    let mut failed = None;
+    let mut engine = Engine::open_unfilled(&options.engine, disk, &mut |replay| {
+        if failed.is_none() {
+            failed = gathered.take(&replay).err();
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let applied = gathered.applied.clone();
+    gathered.logged.join(&applied);
+    engine.stand_at(applied);
+    Ok((engine, gathered))
 }
 
 pub(super) fn write_kept(kept: &Kept) -> Vec<u8> {
@@ -338,7 +435,7 @@ fn identify(options: &Options, found: Option<Identity>) -> Result<Identity, Open
     Ok(found)
 }
 
-fn replica_options(options: &Options, identity: Identity, start: u64) -> replica::Options {
+fn replica_options(options: &Options, identity: Identity, start: u64, filling: bool) -> replica::Options {
     replica::Options {
         me: options.id,
         contacts: options.names.keys().copied().filter(|site| *site != options.id).collect(),
@@ -348,6 +445,7 @@ fn replica_options(options: &Options, identity: Identity, start: u64) -> replica
         incarnation: identity.incarnation,
         start,
         timing: options.timing.clone(),
+        filling,
     }
 }
 

@@ -105,6 +105,11 @@ impl Site {
                     tracing::error!(to = self.name(to), %error, "a message is too large to be sent")
                 }
             },
+            replica::Output::Heard { from, message: PeerMessage::Fill(fill) } => {
+                self.fill_heard(from, fill, out)
+            }
+            // Without tables there is nothing to compare.
+            replica::Output::Heard { .. } if self.filling() => {}
             replica::Output::Heard { from, message } => self.patrol.receive(self.now, from, message),
             replica::Output::Replicated { n } => self.replicated(n, out),
             replica::Output::Failed { id, failure } => self.failed(id, failure, out),

@@ -75,6 +75,7 @@ impl Site {
             Some(place) if many > 0 => needed[place],
             _ => replay_from,
         };
-        all.max(bound.min(majority)).min(replay_from)
+        let filled = self.fill_needs().unwrap_or(replay_from);
+        all.max(bound.min(majority)).min(filled).min(replay_from)
     }
 }

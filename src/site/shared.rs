@@ -45,6 +45,8 @@ pub struct Status {
     pub waiting: u64,
     /// Refused at the moment, and why (a drained, damaged or fenced site).
     pub refusing: Option<String>,
+    /// This site has no tables: it is being filled, and how far that is.
+    pub filling: Option<String>,
     /// The newest schema version.
     pub schema_version: u64,
     /// The comparison with the peers.
@@ -139,6 +141,11 @@ impl Shared {
     pub fn oldest_news(&self) -> Option<(SiteId, u64)> {
         let status = self.status.read();
         status.peers.iter().map(|(site, peer)| (*site, peer.as_of)).min_by_key(|(_, as_of)| *as_of)
+    }
+
+    /// How far this site is being filled, if it is.
+    pub fn filling(&self) -> Option<String> {
+        self.status.read().filling.clone()
     }
 
     /// Whom this site follows in the red order, and in which term.

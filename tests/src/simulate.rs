@@ -43,6 +43,8 @@ pub struct Report<T = Told> {
     pub steps: u64,
     /// Simulated, µs.
     pub elapsed: u64,
+    /// How often a site was filled from another one.
+    pub filled: u64,
     pub told: T,
     /// A hash of every event: equal for two runs of a plan.
     pub fingerprint: u64,
@@ -106,6 +108,7 @@ pub fn simulate<W: Work>(options: Options, work: &W) -> Result<Report<W::Told>, 
             seed: world.options().seed,
             steps: world.steps,
             elapsed: world.elapsed(),
+            filled: world.filled,
             told: work.told(),
             fingerprint: world.fingerprint(),
         }),
@@ -131,11 +134,13 @@ fn live<W: Work>(world: &mut World, work: &W) {
     let away = if world.options().bereft { world.minority() } else { Vec::new() };
     world.heal(&away);
     if !away.is_empty() {
+        whole(world);
         probe(world, work);
         let ordered = world.run(UNWEDGE, |world| world.busy_clients() == 0);
         assert!(ordered, "wedge: red transactions wait for {away:?} (from 0):\n{}", world.frontiers());
         world.come_back();
     }
+    whole(world);
     probe(world, work);
     let converged = world.run(CONVERGE, |world| world.quiet() && world.checks.resolved());
     assert!(converged, "liveness: sites have not converged in time:\n{}", world.frontiers());
@@ -145,6 +150,12 @@ fn live<W: Work>(world: &mut World, work: &W) {
     for node in members {
         work.audit(world, node);
     }
+}
+
+/// Every running site has tables.
+fn whole(world: &mut World) {
+    let whole = world.run(UNWEDGE, World::nobody_is_filled);
+    assert!(whole, "liveness: sites are not filled in time:\n{}", world.frontiers());
 }
 
 /// Somebody commits at every running site.
@@ -232,6 +243,38 @@ impl Work for Members {
     /// Sums of what clients were told do not tell what was lost with a site: `check/members.rs` says which transactions must be
     /// there, and `check/rows.rs` what they come to.
     fn audit(&self, _world: &World, _node: usize) {}
+
+    fn told(&self) -> Told {
+        self.0.told()
+    }
+}
+
+/// The clients of [`Effects`] at sites that are cut off.
+#[derive(Debug, Default)]
+pub struct CutOff(Effects);
+
+impl Work for CutOff {
+    type Told = Told;
+
+    fn test(&self) -> &'static str {
+        "simulated_filling"
+    }
+
+    fn set_up(&self, world: &mut World, node: usize) -> Task {
+        self.0.set_up(world, node)
+    }
+
+    fn client(&self, world: &mut World, desk: Desk) -> Task {
+        self.0.client(world, desk)
+    }
+
+    fn probe(&self, world: &mut World, node: usize) -> Option<Task> {
+        self.0.probe(world, node)
+    }
+
+    fn audit(&self, world: &World, node: usize) {
+        self.0.audit(world, node);
+    }
 
     fn told(&self) -> Told {
         self.0.told()

@@ -41,6 +41,7 @@ impl Driven {
             clock_offset: 500_000,
             timing: Timing::default(),
             log_keep: u64::MAX,
+            found: 0,
             random: 5,
             engine: gemini_engine::Options {
                 log: LogOptions { segment_bytes: 8192, ..LogOptions::default() },

@@ -8,6 +8,9 @@ use crate::wire::{Blob, Fill, Offer};
 /// A question is repeated after this long, µs.
 const AGAIN: u64 = 1_000_000;
 
+/// Between one source that has nothing and the next, µs.
+const BETWEEN: u64 = 100_000;
+
 /// A source that says nothing for so long is given up, µs.
 const SILENCE: u64 = 5_000_000;
 
@@ -104,7 +107,7 @@ impl Receiver {
                     self.turn += 1;
                     (*source, *waits) = (None, None);
                 }
-                if source.is_none() {
+                if source.is_none() && now >= *asked + BETWEEN {
                     let peers = self.peers.len().max(1);
                     let next = (0..self.peers.len())
                         .map(|i| self.peers[(self.turn + i) % peers])
@@ -139,11 +142,21 @@ impl Receiver {
     /// A peer has said something.
     pub fn receive(&mut self, now: u64, from: SiteId, fill: Fill, out: &mut Vec<Do>) {
         match (&mut self.state, fill) {
-            (State::Seeking { source: Some((peer, _)), heard, waits, .. }, Fill::Wait { reason })
-                if *peer == from =>
-            {
+            (
+                State::Seeking { source: Some((peer, since)), heard, waits, .. },
+                Fill::Wait { making, reason },
+            ) if *peer == from => {
                 *heard = now;
                 *waits = Some(reason);
+                if making {
+                    *since = now; // a large image takes long
+                }
+            }
+            (State::Seeking { source, asked, waits, .. }, Fill::Gone { image: 0 })
+                if source.is_some_and(|(peer, _)| peer == from) =>
+            {
+                self.turn += 1;
+                (*source, *asked, *waits) = (None, now, None);
             }
             (State::Seeking { source: Some((peer, _)), .. }, Fill::Offer(offer)) if *peer == from => {
                 let covers = offer.frontier.includes(&self.covers);

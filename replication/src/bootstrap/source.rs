@@ -30,7 +30,7 @@ impl Source {
         serves: &dyn Fn(&Frontier) -> bool,
         out: &mut Vec<Do>,
     ) {
-        let wait = |reason: String| Do::Say { to: from, fill: Fill::Wait { reason } };
+        let wait = |making, reason| Do::Say { to: from, fill: Fill::Wait { making, reason } };
         if let Some((offer, used)) = &mut self.image
             && offer.frontier.includes(covers)
             && serves(&offer.frontier)
@@ -39,7 +39,10 @@ impl Source {
             return out.push(Do::Say { to: from, fill: Fill::Offer(offer.clone()) });
         }
         if !applied.includes(covers) {
-            return out.push(wait(format!("it has applied {applied}, and waits until that covers {covers}")));
+            return out.push(wait(
+                false,
+                format!("it has applied {applied}, and waits until that covers {covers}"),
+            ));
         }
         if !std::mem::replace(&mut self.making, true) {
             if let Some((old, _)) = self.image.take() {
@@ -47,7 +50,7 @@ impl Source {
             }
             out.push(Do::Make);
         }
-        out.push(wait("it makes an image".into()));
+        out.push(wait(true, "it makes an image".into()));
     }
 
     /// An image is there, or (None) could not be made: whoever asks again has it tried again.

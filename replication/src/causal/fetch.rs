@@ -77,7 +77,9 @@ impl Causal {
         for site in sites {
             self.fetch_blue(now, site, out);
         }
-        self.fetch_red(now, out);
+        if !self.frozen {
+            self.fetch_red(now, out);
+        }
     }
 
     fn fetch_blue(&mut self, now: u64, site: SiteId, out: &mut Vec<Output>) {

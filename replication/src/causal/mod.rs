@@ -121,6 +121,8 @@ pub struct Causal {
     red_gap: Gap,
     recent: Recent,
     replicated: u64,
+    /// The site is being filled: it logs what comes and applies nothing.
+    frozen: bool,
 }
 
 /// What a batch covers.
@@ -158,9 +160,15 @@ impl Causal {
             red_gap: Gap::default(),
             recent: Recent::default(),
             replicated: 0,
+            frozen: false,
             logged: logged_all,
             applied,
         }
+    }
+
+    /// From now on nothing is applied here, so that what is applied stands still.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
     }
 
     /// What stands in the log here, applied or not. Red is left at 0.
@@ -318,6 +326,7 @@ impl Causal {
                 }
                 let limit = self.limits.get(&site).copied().unwrap_or(u64::MAX);
                 while room > 0
+                    && !self.frozen
                     && let Some((dot, transaction)) =
                         origin.admit(site, &self.held, limit, &mut self.applied, shelf)
                 {

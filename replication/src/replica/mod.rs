@@ -115,9 +115,13 @@ impl Replica {
             return Err(ReplicaError::Inconsistent(problem));
         }
         let seats = sequencer::Seats { me: *me, members, preferred: *preferred, start: *start };
-        let sequencer = Sequencer::new(now, seats, timing.clone(), sequencer, applied.red)?;
+        let mut sequencer = Sequencer::new(now, seats, timing.clone(), sequencer, applied.red)?;
         let ordered = sequencer.ordered();
-        let causal = Causal::new(*me, timing.clone(), logged, applied, ordered);
+        let mut causal = Causal::new(*me, timing.clone(), logged, applied, ordered);
+        if options.filling {
+            causal.freeze();
+            sequencer.freeze();
+        }
         let clock = Clock::new(now, timing.offset, Hlc::default())
             .map_err(|e| ReplicaError::Options(format!("the clock of this machine: {e}")))?;
         let routes = Routes::new(*me, timing.silence);
@@ -430,6 +434,8 @@ impl Replica {
                     out.push(output);
                     continue;
                 }
+                // What is not applied is not kept: after the filling it comes again.
+                Some(Event::Committed { .. }) if self.options.filling => {}
                 Some(Event::Committed { r, entry, waits }) => {
                     self.causal.ordered(now, r, entry.clone(), waits, shelf, &mut raw);
                     if waits && let Entry::Member(_) = &*entry {

@@ -26,6 +26,8 @@ pub struct Options {
     pub start: u64,
     /// How long everything takes.
     pub timing: Timing,
+    /// The site is being filled from another one: it logs, votes and hands over what it has, and applies nothing.
+    pub filling: bool,
 }
 
 /// How long everything takes, in microseconds.

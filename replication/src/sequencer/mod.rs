@@ -86,6 +86,9 @@ const HAND_OVER_TICKS: u64 = 20;
 /// Entries whose bodies are kept in memory although they are applied: for followers a little behind.
 const KEEP_BODIES: u64 = if cfg!(test) { 8 } else { 4096 };
 
+/// Entries that a site takes while it is filled.
+const FROZEN: u64 = 16_384;
+
 /// Bytes of one append, and appends under way to one follower.
 const APPEND_BYTES: u64 = 256 << 10;
 const APPENDS: usize = 128;
@@ -184,6 +187,8 @@ pub struct Sequencer {
     handed: u64,
     /// The last one that the engine has applied; that fact stands in the log before any record to come.
     applied: u64,
+    /// The site is being filled, and applies nothing. What is appended stays in memory: up to this index it is taken.
+    frozen: Option<u64>,
     /// The commit of the last record on disk, as a red index; and that of the records output.
     ordered: u64,
     /// The term whose vote requests have left here.
@@ -258,6 +263,7 @@ impl Sequencer {
             decoded: BTreeMap::new(),
             handed: applied,
             applied,
+            frozen: None,
             ordered,
             asked: 0,
             told: (None, 0),
@@ -280,6 +286,7 @@ impl Sequencer {
             Err(reason) => return self.suspect(from, reason, out),
         }
         match message {
+            RaftMessage::Append { index, .. } if self.frozen.is_some_and(|most| index > most) => {}
             RaftMessage::Append { .. } => self.append(from, message, out),
             // Not of use yet: the red entries that it stands for are fetched, or come with an image.
             RaftMessage::TimeoutNow { .. } if self.restoring() => {}
@@ -340,6 +347,11 @@ impl Sequencer {
             self.hand_over_after = now + self.timing.tick * HAND_OVER_TICKS;
             self.node.transfer_leader(raft_id(preferred));
         }
+    }
+
+    /// From now on nothing is applied here.
+    pub fn freeze(&mut self) {
+        self.frozen = Some(self.node.raft.raft_log.last_index() + FROZEN);
     }
 
     /// The log has begun anew, and that is not on disk yet: the library panics if it campaigns now.

@@ -69,6 +69,7 @@ pub fn options(id: SiteId, sites: u16, start: u64) -> Options {
         incarnation: 1000 + u64::from(id.0),
         start,
         timing: Timing::default(),
+        filling: false,
     }
 }
 

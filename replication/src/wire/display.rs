@@ -53,7 +53,7 @@ impl fmt::Display for Fill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fill::Ask { covers } => write!(f, "ask {covers}"),
-            Fill::Wait { reason } => write!(f, "wait: {reason}"),
+            Fill::Wait { reason, .. } => write!(f, "wait: {reason}"),
             Fill::Offer(Offer { image, bytes, frontier }) => {
                 write!(f, "offer {image:x}, {bytes} bytes at {frontier}")
             }

@@ -364,6 +364,8 @@ pub enum Fill {
     },
     /// Not yet.
     Wait {
+        /// An image is being made: that takes as long as it takes.
+        making: bool,
         /// For people.
         reason: String,
     },
@@ -389,7 +391,7 @@ pub enum Fill {
     },
     /// There is no such image (any more): ask again.
     Gone {
-        /// Which.
+        /// Which; 0: none can be had here.
         image: u64,
     },
 }

@@ -185,7 +185,7 @@ fn samples() -> Vec<(&'static str, PeerMessage)> {
         ("heartbeat", PeerMessage::Heartbeat(heartbeat)),
         ("look", PeerMessage::Look(look)),
         ("fill ask", PeerMessage::Fill(Fill::Ask { covers: frontier() })),
-        ("fill wait", PeerMessage::Fill(Fill::Wait { reason: "no".into() })),
+        ("fill wait", PeerMessage::Fill(Fill::Wait { making: true, reason: "no".into() })),
         ("fill offer", PeerMessage::Fill(Fill::Offer(Offer { image: 5, bytes: 900, frontier: frontier() }))),
         ("fill take", PeerMessage::Fill(Fill::Take { image: 5, offset: 300, length: 600 })),
         (

@@ -88,6 +88,10 @@ impl Registry {
 
     /// A place for a new client, with its process id and cancel key; 53300 if there are too many.
     fn enter(self: &Arc<Registry>) -> Result<Guard> {
+        if let Some(reason) = self.host.closed() {
+            return Err(SqlError::new(sqlstate::CANNOT_CONNECT_NOW, reason)
+                .hint("It serves clients again when it has its tables; the other sites serve them now."));
+        }
         let mut clients = self.clients.lock();
         if clients.len() >= self.limit {
             return Err(SqlError::new(sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already")

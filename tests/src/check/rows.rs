@@ -35,7 +35,8 @@ const CONFLICTS: usize = 1_000;
 type Lives<'a> = BTreeMap<Key, Life<'a>>;
 
 /// Compares a quiet site's tables, and its conflict log, with what the history comes to.
-pub(super) fn check(site: &Site, history: &History) {
+/// `filled`: the site was filled from another one; its own log of what was displaced begins there.
+pub(super) fn check(site: &Site, history: &History, filled: bool) {
     let reader = site.engine().reader();
     let snapshot = reader.snapshot();
     let tables = lives(site, history);
@@ -51,7 +52,7 @@ pub(super) fn check(site: &Site, history: &History) {
     let logged: Vec<_> =
         conflicts.iter().map(|c| &c.displaced).map(|d| (&d.key, d.column, d.lost_stamp)).collect();
     // It is bounded: once something was dropped, nothing can be said of it.
-    for table in snapshot.schema().tables.values().filter(|_| logged.len() < CONFLICTS) {
+    for table in snapshot.schema().tables.values().filter(|_| logged.len() < CONFLICTS && !filled) {
         for (key, life) in
             tables.get(&table.id).filter(|_| table.rows == RowRule::AppendOnly).into_iter().flatten()
         {

@@ -90,6 +90,7 @@ impl Site {
             incarnation: 1001,
             start: 1,
             timing: Timing::default(),
+            filling: false,
         };
         let member =
             |site: SiteId| Member { name: format!("s{site}"), peer: String::new(), class: u32::from(site.0) };

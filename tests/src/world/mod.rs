@@ -21,6 +21,7 @@
 pub mod desk;
 pub mod effects;
 pub mod faults;
+mod filling;
 pub mod histories;
 pub mod keep;
 pub mod network;
@@ -41,7 +42,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use bytes::Bytes;
-use gemini::site::{Input, Output, Reply};
+use gemini::site::{Input, Installation, Output, Reply};
 use gemini_shadow_ops::SiteId;
 use gemini_sql::host::Host;
 
@@ -71,6 +72,7 @@ enum Event {
     Over { which: usize },
     Operator,
     Start { node: usize },
+    Install { node: usize, life: u64, installation: Box<Installation> },
 }
 
 /// A client's life as a future.
@@ -121,6 +123,8 @@ pub struct World {
     pub checks: Checks,
     /// Site steps so far.
     pub steps: u64,
+    /// How often a site was filled.
+    pub filled: u64,
     trace: Trace,
 }
 
@@ -140,6 +144,7 @@ impl World {
             Node::new(SiteId(id), preferred, skew, &time, random.fork())
         };
         let mut nodes: Vec<Node> = (1..=machines as u16).map(node).collect();
+        nodes.iter_mut().for_each(|node| node.loses_store = options.loses_store);
         for spare in &mut nodes[options.sites..] {
             (spare.away, spare.outside) = (true, true);
         }
@@ -168,6 +173,7 @@ impl World {
             operator_random: Random::new(options_seed ^ 0x00a5_4ed0).fork(),
             checks,
             steps: 0,
+            filled: 0,
             trace: Trace::default(),
         };
         world.schedule(10_000, Event::Links);
@@ -217,7 +223,8 @@ impl World {
     pub fn free_desk(&mut self, node: usize, place: usize, until: u64) -> Option<Desk> {
         let id = place * self.nodes.len() + node;
         let taken = self.clients.iter().any(|client| client.desk == Some(id) && client.task.is_some());
-        let closed = self.nodes[node].process.is_none() || self.nodes[node].outside;
+        let serves = self.nodes[node].process.as_ref().is_some_and(|process| !process.site.filling());
+        let closed = !serves || self.nodes[node].outside;
         if taken || closed || !self.keep.desk(id) {
             return None;
         }
@@ -347,6 +354,8 @@ impl World {
                 self.say(" ", format!("s{} disconnects s{}: {reason}", node + 1, other + 1));
                 self.unlink(node.min(other), node.max(other), "closed");
             }
+            Output::Fill(work) => self.fill_work(node, work),
+            Output::Reopen(reason) => self.reopen(node, &reason),
             Output::Members | Output::Drained => {}
             Output::Stop(reason) => {
                 let broken = self.nodes[node].broken;

@@ -113,6 +113,16 @@ pub struct Node {
     pub disk: MemDisk,
     /// Survives, but for what was not flushed.
     pub store: Arc<MemStore>,
+    /// The image that comes from another site, as far as it has come: survives.
+    pub coming: Vec<u8>,
+    /// The image made for others.
+    pub made: Option<(u64, Vec<u8>)>,
+    /// How often a crash takes the store with it, in thousandths.
+    pub loses_store: u64,
+    /// It may go now: enough others have their tables.
+    pub may_lose: bool,
+    /// It has gone, and the site is not filled yet.
+    pub lost: bool,
     /// None while it is down.
     pub process: Option<Process>,
     /// How many processes there have been: what was meant for an earlier one is dropped.
@@ -145,6 +155,11 @@ impl Node {
             id,
             disk: MemDisk::new(),
             store: Arc::new(MemStore::crashing()),
+            coming: Vec::new(),
+            made: None,
+            loses_store: 0,
+            may_lose: false,
+            lost: false,
             process: None,
             life: 0,
             clock: MachineClock::new(time, skew),
@@ -174,6 +189,7 @@ impl Node {
             clock_offset: 500_000,
             timing: Timing::default(),
             log_keep: world.log_keep,
+            found: self.coming.len() as u64,
             random: self.random.bits(),
             engine: gemini_engine::Options {
                 log: LogOptions { segment_bytes, ..LogOptions::default() },
@@ -189,6 +205,7 @@ impl Node {
     pub fn start(&mut self, world: &Options, out: &mut Vec<Output>) -> Result<(), OpenError> {
         assert!(self.process.is_none(), "one process at a time");
         self.life += 1;
+        self.made = None;
         self.clock.restart();
         let options = self.options(world);
         let names = options.names.iter().map(|(id, name)| (*id, name.clone())).collect();
@@ -222,6 +239,18 @@ impl Node {
         self.broken = false;
         let kept = random.below(self.store.unflushed() as u64 + 1);
         self.store.crash(kept as usize);
+        if self.loses_store > 0 && self.random.chance(self.loses_store) && self.may_lose {
+            self.lost = true;
+            self.store = Arc::new(MemStore::crashing());
+        }
+    }
+
+    /// The process lets go of its site; what it had under way is written.
+    pub fn leave(&mut self) {
+        self.process = None;
+        self.life += 1;
+        self.paused = 0;
+        self.deferred.clear();
     }
 
     /// How long its next sync takes, µs, where a sound disk takes between these.

@@ -36,6 +36,8 @@ pub struct Options {
     pub engine: (u64, u64, u64),
     /// Bytes of log kept for peers that lack it.
     pub log_keep: u64,
+    /// How often a crash takes the store with it, in thousandths.
+    pub loses_store: u64,
     /// Clients per site.
     pub desks: usize,
     /// Less than everything, when a failing run is made smaller.
@@ -91,6 +93,10 @@ impl Options {
             1 => (256 * 1024, 1024 * 1024, 8 * 1024 * 1024),
             _ => (64 * 1024, 128 * 1024, 8 * 1024 * 1024),
         };
+        // From a source of their own: seeds that have found something stay what they were.
+        let mut aside = Random::new(seed ^ 0xf111).fork();
+        let log_keep = if aside.chance(250) { engine.1 * aside.between(1, 3) } else { u64::MAX };
+        let loses_store = if aside.chance(200) { aside.between(200, 700) } else { 0 };
         Options {
             seed,
             sites: if random.chance(200) { 5 } else { 3 },
@@ -106,10 +112,11 @@ impl Options {
             faults: if random.chance(150) { 0 } else { random.between(300, 3_000) },
             kinds: Kinds::swarm(&mut random),
             trouble: random.between(3, 8) * 1_000_000,
-            bereft: random.chance(400),
+            bereft: random.chance(400) && loses_store == 0,
             window: if random.chance(250) { random.between(20, 200) } else { 10_000 },
             engine,
-            log_keep: u64::MAX,
+            log_keep,
+            loses_store,
             desks: random.between(1, 4) as usize,
             keep: Keep::default(),
         }
@@ -126,6 +133,23 @@ impl Options {
     pub fn shop(seed: u64) -> Options {
         let options = Options::swarm(seed);
         Options { trouble: options.trouble / 2, ..options }
+    }
+
+    /// A storm at sites that keep next to no log for each other, and whose stores are lost with many a crash.
+    pub fn cut_off(seed: u64) -> Options {
+        let options = Options::swarm(seed);
+        let engine = (16 * 1024, 24 * 1024, 512 * 1024);
+        let kinds = Kinds { crash: options.kinds.crash.max(4), ..options.kinds };
+        Options {
+            faults: 3_000,
+            kinds,
+            engine,
+            log_keep: engine.1,
+            loses_store: 400,
+            bereft: false,
+            desks: 4,
+            ..options
+        }
     }
 
     /// Leaves out what is not kept.

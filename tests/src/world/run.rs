@@ -36,6 +36,8 @@ impl World {
             return;
         }
         self.say("▲", format!("s{}", node + 1));
+        let filling = self.nodes[node].process.as_ref().is_some_and(|process| process.site.filling());
+        self.nodes[node].lost &= filling;
         let life = self.nodes[node].life;
         if let Some(process) = &self.nodes[node].process {
             self.checks.started(node, &process.site);
@@ -53,6 +55,7 @@ impl World {
         let life = self.nodes[node].life;
         self.clients.retain(|client| client.node != node || client.life != life);
         self.checks.crashed(node);
+        self.nodes[node].may_lose = self.tables_to_spare(node);
         self.nodes[node].crash();
         let others: Vec<usize> = (0..self.nodes.len()).filter(|other| *other != node).collect();
         for other in others {
@@ -129,9 +132,12 @@ impl World {
         node.process.as_ref().filter(|_| node.paused == 0)?.letters.take()
     }
 
-    fn happen(&mut self, event: Event) {
+    pub(super) fn happen(&mut self, event: Event) {
         let at = match &event {
-            Event::Tick { node, .. } | Event::Synced { node, .. } | Event::Link { node, .. } => Some(*node),
+            Event::Tick { node, .. }
+            | Event::Synced { node, .. }
+            | Event::Link { node, .. }
+            | Event::Install { node, .. } => Some(*node),
             Event::Arrive { to, .. } => Some(*to),
             _ => None,
         };
@@ -162,6 +168,7 @@ impl World {
             Event::Over { which } => self.over(which),
             Event::Operator => self.operate(),
             Event::Start { node } => self.start(node),
+            Event::Install { node, life, installation } => self.installs(node, life, &installation),
         }
     }
 
