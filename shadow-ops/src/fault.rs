@@ -75,14 +75,12 @@ faults! {
     WindowNotRebuilt,
     /// A fenced site's later entries stand.
     FencedEntriesStand,
-    /// Reports of an earlier round count after another site is fenced.
-    ReportsOutliveFence,
-    /// CLOSE does not wait for every member's report.
+    /// CLOSE does not wait for the members' reports.
     CloseWithoutReports,
     /// A site that was removed goes on committing and ordering.
     FencedGoesOn,
-    /// A REPORT counts what is logged, held or not.
-    ReportsWhatIsLogged,
+    /// What a removed site left is applied, whatever was reported of it.
+    RemovedUnlimited,
     /// A blue transaction is admitted by `seen` instead of `deps`.
     AdmitBySeen,
     /// A blue transaction does not wait for the red ones that it depends on.
@@ -99,8 +97,6 @@ faults! {
     ProposedBeforeDeps,
     /// Votes and appends are answered before the fsync.
     SequencerUnsynced,
-    /// The voters' words commit a change of who votes, and what follows it.
-    WordsAcrossChange,
     /// The vote of the term is forgotten at a restart.
     VoteForgotten,
     /// A transaction that has been sent ends as 57P03.

@@ -284,7 +284,7 @@ impl Members {
     pub fn closing(&self) -> Option<MemberChange> {
         let complete = self.round > 0
             && (self.current.keys().all(|member| self.reports.contains_key(member))
-                || (planted(Fault::CloseWithoutReports) && !self.reports.is_empty()));
+                || planted(Fault::CloseWithoutReports));
         let heir = *self.current.keys().next()?;
         complete.then(|| {
             let mut counts = Frontier::default();
@@ -394,11 +394,7 @@ impl Members {
         self.fenced.insert(site, Fenced { member, since: r, floor: 0 });
         self.configuration = r;
         self.round = r;
-        if planted(Fault::ReportsOutliveFence) {
-            self.reports.remove(&site);
-        } else {
-            self.reports.clear();
-        }
+        self.reports.clear();
     }
 
     fn close(&mut self, r: u64, counts: &Frontier, heir: SiteId) {

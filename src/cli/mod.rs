@@ -6,7 +6,9 @@
 mod backup;
 mod check;
 mod dump;
+mod export_void;
 mod relay;
+mod site;
 mod start;
 mod status;
 mod verify;
@@ -43,6 +45,10 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Fill the sites of a fresh cluster from a backup
     Restore(backup::RestoreArgs),
+    /// Add, remove and list sites
+    Site(site::SiteArgs),
+    /// Write the transactions of a removed site that count nowhere to a file; changes nothing
+    ExportVoid(export_void::ExportVoidArgs),
     /// Check a site's data folder; changes nothing
     Check(check::CheckArgs),
     /// Show a site's log, or its tables, in readable form; changes nothing
@@ -175,6 +181,8 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Verify(args) => runtime()?.block_on(verify::run(&args)),
         Command::Backup(args) => backup::run(&args),
         Command::Restore(args) => backup::restore(&args),
+        Command::Site(args) => runtime()?.block_on(site::run(&args)),
+        Command::ExportVoid(args) => export_void::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Advise(args) => advise::run(&args).map_err(|e| match e {

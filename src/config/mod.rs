@@ -42,6 +42,8 @@ pub enum ConfigError {
     At { path: PathBuf, line: usize, message: String },
     #[error("no site is called {name:?} in {}; it names {known}", path.display())]
     NoSuchSite { path: PathBuf, name: String, known: String },
+    #[error("{name} was removed from the cluster, says {}: its name is never used again", path.display())]
+    Removed { path: PathBuf, name: String },
     #[error("{} names several sites ({known}): say which with --site", path.display())]
     WhichSite { path: PathBuf, known: String },
     #[error(transparent)]
@@ -178,6 +180,9 @@ impl Cluster {
         match (name, self.sites.as_slice()) {
             (None, [only]) => Ok(only),
             (None, _) => Err(ConfigError::WhichSite { path, known: self.names() }),
+            (Some(name), _) if self.former.iter().any(|site| site.name == name) => {
+                Err(ConfigError::Removed { path, name: name.to_owned() })
+            }
             (Some(name), sites) => sites
                 .iter()
                 .find(|site| site.name == name)

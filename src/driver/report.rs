@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use super::mailbox::Courier;
 use crate::host::shown_key;
 use crate::http::StatusSource;
-use crate::site::{Finding, Input, Moment, Reply, Shared, Status, Verification};
+use crate::site::{
+    Finding, Input, MemberAnswer, MemberRequest, MemberStatus, Moment, Reply, Shared, Standing, Status,
+    Verification,
+};
 
 pub(super) struct Report {
     pub name: String,
@@ -45,9 +48,27 @@ impl Report {
         })
     }
 
+    fn member(member: &MemberStatus) -> Value {
+        let MemberStatus { site, name, peer, class, standing } = member;
+        let (standing, says) = match standing {
+            Standing::Learner => ("learner", None),
+            Standing::Voter => ("voter", None),
+            Standing::Fenced => ("fenced", Some("its final count is being settled".to_owned())),
+            Standing::Closed { count, said } => {
+                let lost = said.saturating_sub(*count);
+                let known =
+                    if lost > 0 { format!(", {lost} more are known to be lost") } else { String::new() };
+                ("closed", Some(format!("{count} transactions of it are kept{known}")))
+            }
+        };
+        json!({ "id": site.0, "name": name, "peer": peer, "class": class, "standing": standing, "says": says })
+    }
+
     fn label(&self, site: SiteId) -> String {
         let known = self.names.iter().find(|(id, _)| *id == site);
-        known.map_or_else(|| format!("site {site}"), |(_, name)| name.clone())
+        let joined = || self.shared.status().members.into_iter().find(|member| member.site == site);
+        let joined = || joined().map(|member| member.name);
+        known.map(|(_, name)| name.clone()).or_else(joined).unwrap_or_else(|| format!("site {site}"))
     }
 
     fn frontier(&self, frontier: &Frontier) -> Value {
@@ -100,6 +121,7 @@ impl StatusSource for Report {
             "filling": status.filling,
             "verification": self.verification(&status),
             "peers": peers,
+            "members": status.members.iter().map(Report::member).collect::<Vec<_>>(),
             "last_refused_connection": self.transport.last_refused(),
         })
     }
@@ -130,6 +152,12 @@ impl StatusSource for Report {
         let (reply, moment) = Reply::new();
         self.courier.insist(Input::Image(reply));
         moment.blocking_recv().map_err(|_| "the site is stopping".to_string())
+    }
+
+    fn members(&self, request: MemberRequest) -> MemberAnswer {
+        let (reply, answer) = Reply::new();
+        self.courier.insist(Input::Member { request, reply });
+        answer.blocking_recv().unwrap_or_else(|_| Err("the site is stopping; it may still happen".into()))
     }
 
     fn metrics(&self) -> String {

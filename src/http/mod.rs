@@ -7,6 +7,7 @@
 //! seconds. It is not a web server: no bodies, no keep-alive, no TLS.
 
 mod image;
+mod members;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +19,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::site::Moment;
+use crate::site::{MemberAnswer, MemberRequest, Moment};
+
+pub use members::ask as ask_members;
 
 const MAX_HEAD: usize = 8 * 1024;
 const MAX_CONNECTIONS: usize = 32;
@@ -36,6 +39,8 @@ pub trait StatusSource: Send + Sync + 'static {
     fn verify(&self) -> Result<serde_json::Value, String>;
     /// The next moment, to make an image of. Waits for the site.
     fn image(&self) -> Result<Moment, String>;
+    /// Changes the members. Waits until that has happened, or will not.
+    fn members(&self, request: MemberRequest) -> MemberAnswer;
     /// Prometheus text format.
     fn metrics(&self) -> String;
     /// Why the site cannot serve, if it cannot.
@@ -83,7 +88,12 @@ async fn converse(mut stream: TcpStream, source: &Arc<dyn StatusSource>) -> io::
     if image::asked(&head) {
         return Ok(Some(stream));
     }
-    let reply = if asks(&head, "/digest") {
+    let reply = if members::asked(&head) {
+        match members::read(&head) {
+            Ok(request) => change_members(move || source.members(request)).await,
+            Err(answer) => answer,
+        }
+    } else if asks(&head, "/digest") {
         waited_for(move || source.digest()).await
     } else if asks(&head, "/verify") {
         waited_for(move || source.verify()).await
@@ -126,6 +136,14 @@ impl Answer {
 
 fn asks(head: &[u8], path: &str) -> bool {
     ["GET", "HEAD"].iter().any(|method| head.starts_with(format!("{method} {path} ").as_bytes()))
+}
+
+/// The answer to a request to change the members, on a thread of its own.
+async fn change_members(ask: impl FnOnce() -> MemberAnswer + Send + 'static) -> Answer {
+    match tokio::task::spawn_blocking(ask).await.unwrap_or_else(|e| Err(e.to_string())) {
+        Ok(done) => Answer::text(200, format!("{done}\n")),
+        Err(reason) => Answer::text(409, format!("{reason}\n")),
+    }
 }
 
 /// The answer of what may take a while, on a thread of its own.
@@ -174,6 +192,7 @@ async fn answer(stream: &mut TcpStream, answer: &Answer, head_only: bool) -> io:
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        409 => "Conflict",
         431 => "Request Header Fields Too Large",
         _ => "Service Unavailable",
     };
@@ -192,9 +211,14 @@ async fn answer(stream: &mut TcpStream, answer: &Answer, head_only: bool) -> io:
 
 /// Asks another site's page; the status code and the body.
 pub async fn get(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n")).await
+}
+
+/// Sends a request's line and headers, and reads the answer: its code and its body.
+async fn exchange(address: SocketAddr, head: &str) -> io::Result<(u16, String)> {
+    let request = format!("{head}Connection: close\r\n\r\n");
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut bytes = Vec::new();
         stream.take(MAX_ANSWER).read_to_end(&mut bytes).await?;
@@ -226,6 +250,9 @@ mod tests {
         }
         fn image(&self) -> Result<Moment, String> {
             Err("there is none here".into())
+        }
+        fn members(&self, _: MemberRequest) -> MemberAnswer {
+            Err("there are none here".into())
         }
         fn metrics(&self) -> String {
             "gemini_up 1\n".into()

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/sites.toml
-//! DIR/certs/ca.crt  ca.key          the authority; ca.key is needed again only to add a site: keep it apart
+//! DIR/certs/ca.crt  ca.key          the authority; ca.key is needed again only to add a site (`addition`): keep it apart
 //! DIR/certs/SITE.crt  SITE.key      one pair per site; copy to each site ca.crt and its own pair
 //! DIR/data/SITE                     made at the first start
 //! ```
@@ -11,6 +11,7 @@
 //! new cluster over old data is refused. Certificates are made in a folder of their own, which is renamed when it is
 //! whole; sites.toml comes last, so a folder with a sites.toml is complete.
 
+mod addition;
 mod certificates;
 mod template;
 
@@ -25,6 +26,7 @@ use gemini_shadow_ops::SiteId;
 
 use crate::config::site_name_problem;
 
+pub use addition::{Addition, add, mark_removed};
 pub use template::render;
 
 /// Why a cluster could not be created.

@@ -78,7 +78,7 @@ fn write(out: &mut String, plan: &Plan, id: &ClusterId) -> std::fmt::Result {
 }
 
 /// A TOML basic string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

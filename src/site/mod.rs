@@ -70,7 +70,7 @@ pub use image::Moment;
 pub use io::{Input, Outcome, Output, Reply};
 pub use members::{MemberAnswer, MemberRequest, MemberStatus, Standing};
 pub use mint::{Minted, Minter, MintingClass};
-pub use open::OpenError;
+pub use open::{OpenError, removal_in};
 pub use restore::{RestoreError, restore};
 pub use shared::{Counts, PeerStatus, RecentRed, Shared, Status};
 pub use steady::Steady;

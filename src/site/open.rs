@@ -449,6 +449,15 @@ fn replica_options(options: &Options, identity: Identity, start: u64, filling: b
     }
 }
 
+/// What a record of a site's log says of its removal, if it says something.
+pub fn removal_in(record: &Record) -> Option<Removed> {
+    match record {
+        Record::Note { kind: NOTE_REMOVED, body } => decode("removal", body).ok(),
+        Record::Checkpoint { state, .. } => read_kept(state).ok()?.own.removed,
+        _ => None,
+    }
+}
+
 pub(super) fn note_removed(removed: &Removed) -> Vec<u8> {
     encode(removed)
 }

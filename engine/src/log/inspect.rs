@@ -56,6 +56,17 @@ pub fn verify(disk: &dyn Disk) -> LogResult<Report> {
     Ok(report)
 }
 
+/// Gives every record of a whole log, in order, with its position.
+pub fn each(disk: &dyn Disk, take: &mut dyn FnMut(Lsn, &Record)) -> LogResult<()> {
+    let segments = survey(disk)?;
+    walk(&segments, &mut |segment, offset, kind, body| {
+        let record = Record::decode(kind, body).map_err(|e| segment.damaged(offset, codec(kind, e)))?;
+        take(Lsn(segment.header.base + offset), &record);
+        Ok(())
+    })?;
+    Ok(())
+}
+
 fn codec(kind: Kind, e: CodecError) -> String {
     match e {
         CodecError::Bad(why) => undecodable(kind, &why),

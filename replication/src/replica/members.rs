@@ -196,8 +196,7 @@ impl Replica {
         let mut held = Frontier::default();
         let mut whole = true;
         for site in members.fenced().keys() {
-            let counted = if planted(Fault::ReportsWhatIsLogged) { logged } else { holds };
-            held.set_blue(*site, counted.blue(*site));
+            held.set_blue(*site, holds.blue(*site));
             whole &= holds.blue(*site) == logged.blue(*site);
         }
         let patient = now.saturating_sub(since) < self.options.timing.commit;

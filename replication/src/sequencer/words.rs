@@ -33,7 +33,6 @@
 use std::collections::BTreeMap;
 
 use gemini_shadow_ops::SiteId;
-use gemini_shadow_ops::fault::{Fault, planted};
 use raft::StateRole;
 
 use super::border::MAX;
@@ -117,8 +116,8 @@ impl Sequencer {
         // As many have at least this much as make a majority.
         let Some(majority) = indexes.get(indexes.len().saturating_sub(1) / 2) else { return false };
         let before_change = match self.changes.first() {
-            Some(change) if !planted(Fault::WordsAcrossChange) => change - 1,
-            _ => u64::MAX,
+            Some(change) => change - 1,
+            None => u64::MAX,
         };
         let index = (*majority).min(log.last_index()).min(before_change);
         if index <= log.committed || !log.term(index).is_ok_and(|of| of == term) {

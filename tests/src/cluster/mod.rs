@@ -122,6 +122,20 @@ impl Cluster {
         self.wait("the relay", || TcpStream::connect(("127.0.0.1", control)).ok());
     }
 
+    /// `gemini site add`: one site more, which does not run yet. Its number.
+    pub fn add(&mut self, name: &str) -> usize {
+        let ports = Ports { sql: free_port(), peer: free_port(), http: free_port() };
+        let at = |port: u16| format!("127.0.0.1:{port}");
+        let (sql, peer, http, config) = (at(ports.sql), at(ports.peer), at(ports.http), self.config());
+        let arguments =
+            ["site", "add", name, "--sql", &sql, "--peer", &peer, "--http", &http, "--config", &config];
+        let output = self.command(&arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let log = self.folder.join(format!("{name}.log"));
+        self.sites.push(Site { name: name.to_owned(), ports, process: None, log });
+        self.sites.len() - 1
+    }
+
     /// The path of sites.toml, as an argument.
     pub fn config(&self) -> String {
         self.folder.join("sites.toml").display().to_string()

@@ -12,6 +12,7 @@ mod divergence;
 mod faults;
 mod full;
 mod histories;
+mod members;
 mod moving;
 mod release;
 mod shop;
