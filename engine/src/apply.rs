@@ -8,7 +8,10 @@ use std::sync::atomic::Ordering;
 
 use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::row::Context;
-use gemini_shadow_ops::{ColumnId, Key, Op, Row, RowState, ShadowTransaction, TableId, TxnId};
+use gemini_shadow_ops::{
+    ColumnId, Entry, Frontier, Hlc, Key, Move, Op, Refusal, Row, RowState, ShadowTransaction, Stamp, TableId,
+    TxnId, Verdict,
+};
 
 use crate::engine::Engine;
 use crate::versions::{Chain, Rows, Stored, TableEntry, Version};
@@ -28,10 +31,20 @@ struct Place<'a> {
 /// The row an effect addresses; None for a change of the schema.
 pub(crate) fn address(op: &Op) -> Option<(TableId, &Key)> {
     match op {
-        Op::Insert { table, key, .. } | Op::Update { table, key, .. } | Op::Delete { table, key, .. } => {
-            Some((*table, key))
-        }
+        Op::Insert { table, key, .. }
+        | Op::Update { table, key, .. }
+        | Op::Delete { table, key, .. }
+        | Op::Rights { table, key, .. } => Some((*table, key)),
         Op::Schema(_) => None,
+    }
+}
+
+/// Whether a decision returns what was put aside for the entry.
+fn returns(entry: &Entry, verdict: &Verdict) -> bool {
+    match (entry, verdict) {
+        (Entry::Transaction(_), Verdict::Void) | (_, Verdict::Refused(Refusal::Removed { .. })) => false,
+        (Entry::Transaction(_) | Entry::Void { .. }, _) => true,
+        (Entry::Member(_), _) => false,
     }
 }
 
@@ -44,6 +57,60 @@ impl Engine {
         transaction: &ShadowTransaction,
     ) -> Result<Seq, Error> {
         self.seq.0 += 1;
+        self.apply_now(id, lsn, transaction)
+    }
+
+    /// What was put aside for an entry is its origin's again, in every row that the entry names; then, if it was accepted, its
+    /// effects, at the same moment. Nothing comes back where an entry had not to wait for what it depends on: a second copy
+    /// finds nothing, and what a removed site had put aside is its heir's.
+    pub(crate) fn apply_entry(
+        &mut self,
+        r: u64,
+        lsn: Lsn,
+        entry: &Entry,
+        verdict: &Verdict,
+    ) -> Result<Seq, Error> {
+        self.seq.0 += 1;
+        let accepted = *verdict == Verdict::Accepted || planted(Fault::RefusedApplied);
+        let origin = entry.id().site;
+        let reserved = if returns(entry, verdict) { entry.reserved() } else { Vec::new() };
+        for (number, (table, key)) in reserved.into_iter().enumerate() {
+            let Some(state) = self.newest(table, &key)? else { continue };
+            let catalogue = self.catalogue.clone();
+            let Some(declared) = catalogue.tables.get(&table) else { continue };
+            let held = state.incarnations.iter().filter(|i| i.rights.holds(entry.id())).map(|i| i.id);
+            for of in held {
+                let moves = vec![Move::Return { entry: entry.id() }];
+                let op = Op::Rights { table, key: key.clone(), of: Some(of), moves };
+                let stamp = Stamp { hlc: Hlc::default(), site: origin };
+                let context =
+                    Context { id: TxnId::Red(r), stamp, seen: &Frontier::default(), schema_version: 0 };
+                let place = Place { id: TxnId::Red(r), lsn, seq: self.seq, number, context };
+                self.apply_row(declared, &key, &op, place)?;
+            }
+        }
+        if let (true, Entry::Transaction(red)) = (accepted, entry) {
+            return self.apply_now(TxnId::Red(r), lsn, &red.transaction);
+        }
+        self.applied.add(TxnId::Red(r));
+        Ok(self.seq)
+    }
+
+    /// Everything under a key at the newest moment, visible or not; None if there is nothing.
+    pub fn newest(&self, table: TableId, key: &Key) -> Result<Option<Arc<RowState>>, Error> {
+        let Some(entry) = self.catalogue.tables.get(&table) else { return Ok(None) };
+        let rows = entry.data.rows.read();
+        if let Some(chain) = rows.map.get(key) {
+            return Ok(Some(chain.newest.state.clone()));
+        }
+        if rows.complete {
+            return Ok(None);
+        }
+        drop(rows);
+        Ok(load(&*self.shared.store, entry, key)?.map(|found| found.state))
+    }
+
+    fn apply_now(&mut self, id: TxnId, lsn: Lsn, transaction: &ShadowTransaction) -> Result<Seq, Error> {
         let seq = self.seq;
         for (number, op) in transaction.ops.iter().enumerate() {
             if let Op::Schema(change) = &op.op {

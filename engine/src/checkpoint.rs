@@ -28,7 +28,7 @@ use crate::{Error, Lsn, Seq};
 
 /// The first byte of a manifest. It speaks for the whole store: a change of what stands under its keys (rows have a format
 /// of their own, too) is a new number here.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// What a store holds, as a whole: everything that was applied below `replay_from`, and maybe more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -219,7 +219,9 @@ impl Manifest {
             return Err(Error::Newer { what });
         }
         if *format != FORMAT {
-            return Err(Error::store(format_args!("the checkpoint has format {format}, which never was")));
+            return Err(Error::store(format_args!(
+                "the checkpoint has format {format}, which is of no release"
+            )));
         }
         let (sum, body) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
         if u64::from_le_bytes(*sum) != xxh3_64(body) {

@@ -1,7 +1,7 @@
 //! Digests: do two sites hold the same?
 //!
 //! ```text
-//!   row      hash(primary key, its incarnations: id, birth, cells, stamps, death, touches, fingerprint)
+//!   row      hash(primary key, its incarnations: id, birth, cells, stamps, death, touches, fingerprint, rights)
 //!   table    sum of its rows' hashes (wrapping), with their number: order and layout do not matter
 //!   total    hash of the schema and all tables' digests
 //! ```
@@ -144,9 +144,10 @@ fn canonical(table: &Table, incarnation: &Incarnation) -> Incarnation {
     let cells: Vec<Value> =
         table.columns.iter().map(|c| wide.get(usize::from(c.id.0)).cloned().unwrap_or(Value::Null)).collect();
     let mut canonical = Incarnation { values: cells.into(), ..incarnation.clone() };
-    canonical
-        .stamps
-        .retain(|s| s.stamp != incarnation.born && table.columns.iter().any(|c| c.id == s.column));
+    let declared = |column| table.columns.iter().any(|c| c.id == column);
+    canonical.stamps.retain(|s| s.stamp != incarnation.born && declared(s.column));
+    canonical.rights.shares.retain(|s| declared(s.column));
+    canonical.rights.reserved.retain(|r| declared(r.column));
     canonical
 }
 

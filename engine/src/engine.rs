@@ -186,14 +186,8 @@ impl Engine {
         entry: &Entry,
         verdict: &Verdict,
     ) -> Result<Seq, Error> {
-        let accepted = *verdict == Verdict::Accepted || planted(Fault::RefusedApplied);
-        if let (true, Entry::Transaction(red)) = (accepted, entry) {
-            return self.apply_all(TxnId::Red(r), lsn, &red.transaction);
-        }
-        // Passed over: no effect but on the frontier, which becomes visible like any other.
-        self.seq.0 += 1;
-        self.applied.add(TxnId::Red(r));
-        Ok(self.seq)
+        let applied = self.apply_entry(r, lsn, entry, verdict);
+        self.carried_out(applied)
     }
 
     pub(crate) fn apply_all(
@@ -203,6 +197,11 @@ impl Engine {
         transaction: &ShadowTransaction,
     ) -> Result<Seq, Error> {
         let applied = self.apply(id, lsn, transaction);
+        self.carried_out(applied)
+    }
+
+    /// After an error the versions are behind the log.
+    fn carried_out(&mut self, applied: Result<Seq, Error>) -> Result<Seq, Error> {
         if let Err(error) = &applied {
             self.failed = Some(error.to_string());
         }

@@ -69,7 +69,6 @@ impl Source {
             id: EntryId { site: SITE, start: 1, counter: r },
             transaction: self.site.transaction(ops),
             footprint: Footprint::default(),
-            slacks: vec![],
             tables: vec![],
         }));
         self.site.engine.admit_red(r, entry.clone(), &Verdict::Accepted).expect("red applies");

@@ -124,7 +124,6 @@ impl Recorder {
             id,
             transaction,
             footprint: gemini_shadow_ops::Footprint::default(),
-            slacks: vec![],
             tables: vec![],
         }));
         self.site.engine.admit_red(r, entry.clone(), &verdict).expect("applies");

@@ -77,6 +77,7 @@ pub mod clock;
 pub mod freshness;
 pub mod quic;
 pub mod replica;
+pub mod rights;
 pub mod routes;
 #[cfg(test)]
 mod script;

@@ -10,7 +10,8 @@
 //!
 //! ```text
 //!   UPDATE item SET i_stock = i_stock - 3     i_stock is MERGE DELTA: additions commute …
-//!                                             CHECK (i_stock >= 0): … but towards the bound they do not: red, with a slack
+//!                                             CHECK (i_stock >= 0): … and towards the bound they spend rights: blue, as far
+//!                                             as the site has them; what it lacks it asks of others before it commits
 //!   UPDATE item SET i_stock = i_stock + 21    away from the bound: blue
 //! ```
 //!
@@ -25,8 +26,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::draft::Draft;
-use crate::footprint::{Footprint, Slack, derive};
+use crate::footprint::{Footprint, derive};
 use crate::ids::{ColumnId, ConstraintId, TableId};
+use crate::rights::Spend;
 use crate::schema::Schema;
 
 mod describe;
@@ -37,7 +39,7 @@ pub(crate) mod scope;
 pub use describe::Description;
 use rules::Verdicts;
 pub use rules::ordinary_reasons;
-pub(crate) use rules::sign;
+pub use rules::sign;
 use scope::Scope;
 
 /// A transaction's colour.
@@ -72,7 +74,6 @@ pub enum Rule {
     ReferencedRow,
     KeyUpdate,
     CheckAcrossColumns,
-    Bound,
     DeltaAssigned,
     DeltaNearRange,
     ExplicitSequenceValue,
@@ -90,8 +91,8 @@ pub struct Classification {
     pub reasons: Vec<Reason>,
     /// For certification, should it be red or be forced to.
     pub footprint: Footprint,
-    /// Changes of bounded deltas.
-    pub slacks: Vec<Slack>,
+    /// What it takes of the slack of bounded deltas: the site must have the rights when it commits.
+    pub spends: Vec<Spend>,
 }
 
 impl Classification {
@@ -112,9 +113,9 @@ pub fn classify(schema: &Schema, draft: &Draft) -> Classification {
     for op in &draft.ops {
         verdicts.op(op);
     }
-    let (reasons, slacks) = verdicts.finish();
+    let (reasons, spends) = verdicts.finish();
     let color = if reasons.is_empty() { Color::Blue } else { Color::Red };
-    Classification { color, reasons, footprint: derive::footprint(&scope, draft), slacks }
+    Classification { color, reasons, footprint: derive::footprint(&scope, draft), spends }
 }
 
 /// The reasons of each effect, in the order of [`Draft::ops`]: an effect without any is blue.

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::op::{Entry, ShadowTransaction};
 
 /// The format these functions write and read.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 /// Bytes before the body.
 pub const HEADER: usize = 10;
 /// The longest body that is written or read.

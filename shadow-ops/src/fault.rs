@@ -53,8 +53,24 @@ faults! {
     ConcurrencyByDeps,
     /// What a write displaces is not logged.
     DisplacedInSilence,
-    /// A spend of a bounded delta is blue.
-    BoundUnguarded,
+    /// A spend of a bounded delta is not gated by the site's rights.
+    SpendUngated,
+    /// A spend is taken from the value, and not from the rights of its origin.
+    SpendNotAccounted,
+    /// The receiver of a gift gets it twice.
+    GiftTwice,
+    /// Rights of another incarnation of the row, an ended one, count for the gate.
+    EndedRightsCount,
+    /// A gift gives what the giver does not have.
+    GiftUngated,
+    /// A red entry is proposed without putting its rights aside.
+    SpendNotReserved,
+    /// An entry's reservation is returned when its origin gives up waiting.
+    ReservationByTimeout,
+    /// The VOIDs that a restarted site proposes return no reservation.
+    ReservationLostAtRestart,
+    /// A VOID does not wait for the reservation that it returns.
+    VoidBeforeReservation,
     /// A value minted elsewhere counts as minted in the transaction.
     ForeignMinted,
     /// A UNIQUE key found absent is not in the footprint.
@@ -69,8 +85,6 @@ faults! {
     StaleBase,
     /// A second copy of an entry is applied again.
     CopyAccepted,
-    /// Only the newest accepted change of a bounded cell is counted against the slack.
-    SlackNotSummed,
     /// The certification window of a checkpoint comes back without its indexes.
     WindowNotRebuilt,
     /// A fenced site's later entries stand.

@@ -22,10 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ColumnId, ConstraintId, IndexId, SequenceId, TableId, TxnId};
+use crate::ids::{ColumnId, IndexId, SequenceId, TableId};
 use crate::op::Key;
-use crate::schema::{BoundSide, Schema, Table};
-use crate::value::Value;
+use crate::schema::{Schema, Table};
 
 pub(crate) mod derive;
 
@@ -73,25 +72,6 @@ pub struct Footprint {
     pub reads: Vec<Read>,
     /// Sorted, without repeats.
     pub writes: Vec<Item>,
-}
-
-/// A change of a bounded delta, certified by the slack its generator saw.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct Slack {
-    pub constraint: ConstraintId,
-    pub table: TableId,
-    pub key: Key,
-    pub incarnation: TxnId,
-    pub column: ColumnId,
-    /// Index into the transaction's statements: the one whose snapshot showed the slack.
-    pub statement: u16,
-    /// Which of the CHECK's bounds.
-    pub side: BoundSide,
-    /// How far the value seen is from the bound (>= 0).
-    pub slack: Value,
-    /// How far this transaction moves towards the bound (negative: away).
-    pub spend: Value,
 }
 
 impl Item {

@@ -12,10 +12,10 @@
 //!   generator ──► Draft { effects, before and after, minted values }
 //!                   │ classify(schema)                                   classify
 //!                   ▼
-//!   Classification { colour, reasons, footprint, slacks }
+//!   Classification { colour, reasons, footprint, spends }
 //!        blue │              │ red
 //!             │              ▼
-//!             │        Entry { transaction, footprint, slacks, table versions }
+//!             │        Entry { transaction, footprint, table versions }
 //!             │              │ Window::decide(r, schema)                 verdict
 //!             │              ▼
 //!             │        accepted │ refused │ void      the same at every site
@@ -38,6 +38,7 @@
 //! | [`footprint`] | reads and writes implied by effects |
 //! | [`verdict`] | certification |
 //! | [`row`] | incarnations, merging, displaced values |
+//! | [`rights`] | how the slack of a bounded delta is divided among the sites |
 //! | [`fault`] | mistakes that only a test build can switch on |
 //! | [`codec`], [`text`] | bytes with golden tests; one text form for scripts, dumps and logs |
 //!
@@ -49,12 +50,12 @@
 //! ```text
 //!   Ireland  b1.1  update item[1] cost := 60, stock += 5     blue: lww, and a delta away from its bound
 //!   Brazil   b2.1  update item[1] cost := 55, stock += 7     blue
-//!   Ireland  ───   update item[1] stock += -12               red: towards the bound. Slack seen 15 (it has not heard of Brazil's 7)
+//!   Ireland  b1.2  update item[1] stock += -12               blue: towards the bound, and Ireland has the rights: the 10 it inserted, and its 5
 //! ```
 //!
 //! After they have heard each other: cost is 55 (Brazil's stamp is later; Ireland's 60 is in the conflict log as displaced), stock
-//! is 10 + 5 + 7 - 12 = 10 at both, in whichever order the effects came. Had Brazil sold 4 through the red order meanwhile, ordered
-//! first, the verdict on Ireland's sale would have been: slack 15, less 4, less 12: refused, and run anew.
+//! is 10 + 5 + 7 - 12 = 10 at both, in whichever order the effects came. Had Ireland wanted 17, it would have asked Brazil for the
+//! 2 rights that it lacks ([`rights`]); Brazil has 7.
 //!
 //! # Invariants
 //!
@@ -67,8 +68,8 @@
 //! # What it does not do
 //!
 //! It evaluates no SQL expression: whether a row satisfies its CHECKs, which rows a WHERE clause meant, what a default yields is
-//! the generator's. It stores, sends and orders nothing. It knows no rights yet: a spend of a bounded delta is red. It knows
-//! no barrier yet: [`Schema::check_change`] says which changes need one, and SQL refuses those.
+//! the generator's. It stores, sends and orders nothing. It does not decide whether a site's rights cover a spend: that is
+//! known only at the commit. It knows no barrier yet: [`Schema::check_change`] says which changes need one, and SQL refuses those.
 
 pub mod classify;
 pub mod codec;
@@ -78,6 +79,7 @@ pub mod footprint;
 pub mod ids;
 pub mod members;
 pub mod op;
+pub mod rights;
 pub mod row;
 pub mod schema;
 pub mod text;
@@ -86,12 +88,13 @@ pub mod verdict;
 
 pub use classify::{Classification, Color, Description, Reason, Rule};
 pub use draft::{Draft, DraftOp, Facts, Minted};
-pub use footprint::{ColumnSet, Footprint, Item, Read, Slack, local_items};
+pub use footprint::{ColumnSet, Footprint, Item, Read, local_items};
 pub use ids::{
     ColumnId, ConstraintId, Dot, EntryId, Frontier, Hlc, IndexId, SequenceId, SiteId, Stamp, TableId, TxnId,
 };
 pub use members::{Member, MemberChange, MemberEntry, Members, Ruling};
 pub use op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp, ShadowTransaction, Write};
+pub use rights::{Move, Reservation, Rights, Share, Spend};
 pub use row::{CellStamp, Context, Displaced, Incarnation, RowState};
 pub use schema::{
     Bound, BoundSide, ChangeKind, Check, Column, Default, ForeignKey, Index, IndexColumn, MergeRule, Minting,

@@ -321,6 +321,8 @@ impl Members {
     /// What the ruling would be at the next red index.
     pub fn foresee(&self, entry: &Entry) -> Ruling {
         match entry {
+            // What it depends on may be lost; what it would return is the heir's.
+            Entry::Void { id, .. } if !self.contains(id.site) && self.knows(id.site) => Ruling::Void,
             Entry::Void { .. } => Ruling::Stands,
             Entry::Member(member) if self.acceptable(member) => Ruling::Stands,
             Entry::Member(_) => Ruling::Void,

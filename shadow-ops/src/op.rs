@@ -6,11 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::classify::Classification;
-use crate::footprint::{Footprint, Slack};
+use crate::fault::{Fault, planted};
+use crate::footprint::Footprint;
 use crate::ids::{
     ColumnId, ConstraintId, EntryId, Frontier, IndexId, SequenceId, SiteId, Stamp, TableId, TxnId,
 };
 use crate::members::{MemberChange, MemberEntry};
+use crate::rights::Move;
 use crate::schema::{Check, Column, ForeignKey, Index, MergeRule, RowRule, Schema, Sequence, Table};
 use crate::value::{Row, Value};
 
@@ -38,6 +40,8 @@ pub enum Write {
     Max(Value),
     /// min: lower to at most this.
     Min(Value),
+    /// delta under a bound: what is added, accounted to the transaction's origin ([`crate::rights`]).
+    Bounded(Value),
 }
 
 /// One row-level effect, or one change of the schema.
@@ -74,6 +78,17 @@ pub enum Op {
     },
     /// Changes the schema; only in red transactions.
     Schema(SchemaChange),
+    /// Moves rights of one row between sites; no cell changes.
+    Rights {
+        /// The table.
+        table: TableId,
+        /// The row.
+        key: Key,
+        /// The incarnation; None: the one that this transaction starts.
+        of: Option<TxnId>,
+        /// In order, never empty.
+        moves: Vec<Move>,
+    },
 }
 
 /// An effect with the statement that made it, by whose frontier ADD WINS and deletes are judged.
@@ -132,7 +147,11 @@ impl TryFrom<Parsed> for ShadowTransaction {
             let (of, cells) = match op {
                 Op::Update { of, cells, .. } => (of, cells.as_slice()),
                 Op::Delete { of, .. } => (of, &[][..]),
-                Op::Insert { .. } | Op::Schema(_) => continue,
+                Op::Rights { moves, .. } if moves.is_empty() => return Err("an effect that moves no rights"),
+                Op::Rights { moves, .. } if moves.iter().any(|m| matches!(m, Move::Return { .. })) => {
+                    return Err("a reservation is returned outside of the red order");
+                }
+                Op::Insert { .. } | Op::Schema(_) | Op::Rights { .. } => continue,
             };
             if of.is_empty() || !of.is_sorted_by(|a, b| a < b) {
                 return Err("an effect that names no incarnations, or not in order");
@@ -145,10 +164,29 @@ impl TryFrom<Parsed> for ShadowTransaction {
     }
 }
 
+impl Write {
+    /// An addition to a delta column.
+    pub fn delta(table: &Table, column: ColumnId, change: Value) -> Write {
+        if table.is_bounded(column) { Write::Bounded(change) } else { Write::Add(change) }
+    }
+}
+
 impl ShadowTransaction {
     /// The frontier of the oldest snapshot it was generated on.
     pub fn seen(&self) -> &Frontier {
         &self.statements[0]
+    }
+
+    /// The rows in which it adds to a bounded column.
+    pub fn bounded_rows(&self) -> Vec<(TableId, Key)> {
+        let bounded = |op: &ShadowOp| match &op.op {
+            Op::Update { table, key, cells, .. } => {
+                let adds = cells.iter().any(|(_, write)| matches!(write, Write::Bounded(_)));
+                adds.then(|| (*table, key.clone()))
+            }
+            _ => None,
+        };
+        self.ops.iter().filter_map(bounded).collect()
     }
 }
 
@@ -161,8 +199,6 @@ pub struct RedTransaction {
     pub transaction: Arc<ShadowTransaction>,
     /// What it read and writes; `base` (R) is in it.
     pub footprint: Footprint,
-    /// Spends of bounded deltas.
-    pub slacks: Vec<Slack>,
     /// [`Table::version`] of every table it touches: refused unless current at its index. Sorted.
     pub tables: Vec<(TableId, u64)>,
 }
@@ -183,8 +219,7 @@ impl RedTransaction {
                 tables.insert(at, (table, schema.table(table).map_or(0, |t| t.version)));
             }
         }
-        let Classification { footprint, slacks, .. } = classification;
-        RedTransaction { id, transaction, footprint: footprint.clone(), slacks: slacks.clone(), tables }
+        RedTransaction { id, transaction, footprint: classification.footprint.clone(), tables }
     }
 }
 
@@ -210,13 +245,34 @@ impl Entry {
         }
     }
 
-    /// The blue transactions and the red index it waits for; none for a VOID, and of member entries only CLOSE has some.
+    /// The blue transactions and the red index it waits for; of member entries only CLOSE has some.
     pub fn deps(&self) -> Option<&Frontier> {
         match self {
             Entry::Transaction(red) => Some(&red.transaction.deps),
             Entry::Member(MemberEntry { change: MemberChange::Close { counts, .. }, .. }) => Some(counts),
-            Entry::Void { .. } | Entry::Member(_) => None,
+            Entry::Void { deps, .. } => Some(deps),
+            Entry::Member(_) => None,
         }
+    }
+
+    /// The rows in which rights may be put aside for it. They are returned when it is decided.
+    pub fn reserved(&self) -> Vec<(TableId, Key)> {
+        match self {
+            Entry::Transaction(red) => red.transaction.bounded_rows(),
+            Entry::Void { reserved, .. } => reserved.clone(),
+            Entry::Member(_) => Vec::new(),
+        }
+    }
+
+    /// The VOID that ends it. What it returns was put aside by the origin before, on which it therefore depends.
+    pub fn void(&self) -> Entry {
+        let reserved = self.reserved();
+        let (id, base) = (self.id(), self.base());
+        let mut deps = Frontier::default();
+        if !reserved.is_empty() && !planted(Fault::VoidBeforeReservation) {
+            deps.set_blue(id.site, self.deps().map_or(0, |deps| deps.blue(id.site)));
+        }
+        Entry::Void { id, base, deps, reserved }
     }
 }
 
@@ -224,7 +280,10 @@ impl Op {
     /// The table whose row it affects; none for schema changes.
     pub fn table(&self) -> Option<TableId> {
         match self {
-            Op::Insert { table, .. } | Op::Update { table, .. } | Op::Delete { table, .. } => Some(*table),
+            Op::Insert { table, .. }
+            | Op::Update { table, .. }
+            | Op::Delete { table, .. }
+            | Op::Rights { table, .. } => Some(*table),
             Op::Schema(_) => None,
         }
     }
@@ -232,7 +291,10 @@ impl Op {
     /// The row it affects; none for schema changes.
     pub fn key(&self) -> Option<&Key> {
         match self {
-            Op::Insert { key, .. } | Op::Update { key, .. } | Op::Delete { key, .. } => Some(key),
+            Op::Insert { key, .. }
+            | Op::Update { key, .. }
+            | Op::Delete { key, .. }
+            | Op::Rights { key, .. } => Some(key),
             Op::Schema(_) => None,
         }
     }
@@ -243,12 +305,17 @@ impl Op {
 pub enum Entry {
     /// A red transaction.
     Transaction(RedTransaction),
-    /// Ends an entry whose origin gave up or never sent it. Whichever is ordered first counts. No deps, no effect.
+    /// Ends an entry whose origin gave up or never sent it. Whichever is ordered first counts. No effect but that rights put
+    /// aside for the entry go back.
     Void {
         /// What it ends.
         id: EntryId,
         /// The base R of the entry that it names: once that has left the window, the VOID has nothing to say.
         base: u64,
+        /// The origin's own transactions that put rights aside for the entry; empty if none was put aside.
+        deps: Frontier,
+        /// In these rows.
+        reserved: Vec<(TableId, Key)>,
     },
     /// Changes the members.
     Member(MemberEntry),

@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{Fault, planted};
 use crate::ids::{ColumnId, Frontier, Stamp, TableId, TxnId};
 use crate::op::{Key, Op, Write};
+use crate::rights::{Move, Rights};
 use crate::schema::{Column, MergeRule, RowRule, Table};
 use crate::value::{DataType, Row, Value, arith};
 
@@ -62,6 +63,8 @@ pub struct Incarnation {
     pub touched: Frontier,
     /// Order-free sum of hash(transaction id, effect).
     pub fingerprint: u64,
+    /// How the slacks of its bounded columns are divided among the sites.
+    pub rights: Rights,
 }
 
 /// Everything stored under one key: live and ended incarnations, sorted by id.
@@ -156,11 +159,14 @@ impl Incarnation {
                     Ordering::Equal => *cell = greatest(cell, value),
                     Ordering::Greater => {}
                 },
-                Write::Add(_) if planted(Fault::DeltaByStamp) && stamp > context.stamp => {}
-                Write::Add(value) if least => {
+                Write::Add(_) | Write::Bounded(_)
+                    if planted(Fault::DeltaByStamp) && stamp > context.stamp => {}
+                Write::Add(value) if least => *cell = sum(table.column(*column), cell, value),
+                Write::Bounded(value) if least => {
                     *cell = sum(table.column(*column), cell, value);
+                    self.account(table, *column, context.stamp.site, value);
                 }
-                Write::Add(_) => {}
+                Write::Add(_) | Write::Bounded(_) => {}
                 Write::Max(value) if planted(Fault::MaxByStamp) => {
                     if stamp < context.stamp {
                         *cell = value.clone();
@@ -182,6 +188,7 @@ impl RowState {
             Op::Insert { key, values, .. } => self.insert(&change, key, values, displaced),
             Op::Update { key, of, cells, .. } => self.update(&change, key, of, cells, displaced),
             Op::Delete { key, of, .. } => self.delete(&change, key, of, displaced),
+            Op::Rights { of, moves, .. } => self.transfer(&change, of.unwrap_or(context.id), moves),
             Op::Schema(_) => {}
         }
     }
@@ -248,6 +255,7 @@ impl RowState {
             died: None,
             touched: Frontier::default(),
             fingerprint: *hash,
+            rights: Rights::default(),
         };
         if self.is_live(table) {
             self.displaced_by_insert(change, key, &incarnation, displaced);
@@ -281,13 +289,31 @@ impl RowState {
         }
         let least_live = of.first().and_then(|id| self.incarnation(*id)).is_some_and(|i| i.is_live(table));
         for (column, write) in cells {
-            let reached = if matches!(write, Write::Add(_)) { least_live } else { live };
+            let reached = if matches!(write, Write::Add(_) | Write::Bounded(_)) { least_live } else { live };
             displaced.extend(self.displaced_by_write(change, key, *column, write, reached));
         }
         for id in of {
             if let Ok(at) = self.position(*id) {
                 self.incarnations[at].write(table, cells, context, Some(id) == of.first());
             }
+        }
+    }
+
+    /// Rights move within one incarnation. A reservation that is not there is not returned.
+    fn transfer(&mut self, change: &Change<'_>, of: TxnId, moves: &[Move]) {
+        let Change { table, context, hash } = change;
+        let Ok(at) = self.position(of) else { return };
+        let incarnation = &mut self.incarnations[at];
+        let twice = planted(Fault::GiftTwice) && matches!(moves, [Move::Gift { .. }, ..]);
+        let mut moved = false;
+        for transfer in moves {
+            moved |= incarnation.transfer(table, context.stamp.site, transfer);
+            if twice && let Move::Gift { column, side, to, amount } = transfer {
+                incarnation.shift(table, *column, *side, *to, amount);
+            }
+        }
+        if moved {
+            incarnation.fingerprint = incarnation.fingerprint.wrapping_add(*hash);
         }
     }
 
@@ -338,7 +364,11 @@ impl RowState {
         write: &Write,
         reached: bool,
     ) -> Option<Displaced> {
-        let (Write::Set(value) | Write::Add(value) | Write::Max(value) | Write::Min(value)) = write;
+        let (Write::Set(value)
+        | Write::Add(value)
+        | Write::Bounded(value)
+        | Write::Max(value)
+        | Write::Min(value)) = write;
         if reached && !matches!(write, Write::Set(_)) {
             return None;
         }

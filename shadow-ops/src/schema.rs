@@ -105,7 +105,7 @@ pub struct Index {
 }
 
 /// Which side a bound is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BoundSide {
     /// `x >= c` (`x > c` on integers is `x >= c + 1`).
     AtLeast,

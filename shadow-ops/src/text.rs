@@ -9,10 +9,11 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use crate::classify::Reason;
-use crate::footprint::{ColumnSet, Footprint, Item, Read, Slack};
+use crate::footprint::{ColumnSet, Footprint, Item, Read};
 use crate::ids::{Hlc, Stamp, TxnId};
 use crate::members::{MemberChange, MemberEntry};
 use crate::op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp, ShadowTransaction, Write};
+use crate::rights::{Move, Spend};
 use crate::row::Displaced;
 use crate::value::Value;
 use crate::verdict::{EntryStatus, Refusal, Verdict};
@@ -111,6 +112,7 @@ impl Display for Write {
         match self {
             Write::Set(v) => write!(f, ":={}", Shown(v)),
             Write::Add(v) => write!(f, "+={}", Shown(v)),
+            Write::Bounded(v) => write!(f, "±={}", Shown(v)),
             Write::Max(v) => write!(f, " max= {}", Shown(v)),
             Write::Min(v) => write!(f, " min= {}", Shown(v)),
         }
@@ -143,6 +145,14 @@ impl Display for Op {
                 of(f, ids)
             }
             Op::Schema(change) => write!(f, "schema {change}"),
+            Op::Rights { table, key, of: id, moves } => {
+                write!(f, "rights t{table}[{key}]")?;
+                if id.is_some() {
+                    of(f, id.as_slice())?;
+                }
+                f.write_str(" ")?;
+                join(f, ", ", moves)
+            }
         }
     }
 }
@@ -234,20 +244,30 @@ impl Display for Footprint {
     }
 }
 
-impl Display for Slack {
+impl Display for Spend {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Slack { table, key, column, incarnation, constraint, .. } = self;
-        let (slack, spend) = (Shown(&self.slack), Shown(&self.spend));
-        write!(f, "{} t{table}[{key}].c{column} of {incarnation}", self.statement)?;
-        write!(f, " {:?} by {constraint}: {slack}, spends {spend}", self.side)
+        let Spend { constraint, table, key, incarnation, column, side, amount } = self;
+        write!(f, "t{table}[{key}].c{column} of {incarnation} {side:?} by {constraint}: {}", Shown(amount))
+    }
+}
+
+impl Display for Move {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Move::Gift { column, side, to, amount } => {
+                write!(f, "gift c{column} {side:?} {} to {to}", Shown(amount))
+            }
+            Move::Reserve { column, side, entry, amount } => {
+                write!(f, "reserve c{column} {side:?} {} for {entry}", Shown(amount))
+            }
+            Move::Return { entry } => write!(f, "return of {entry}"),
+        }
     }
 }
 
 impl Display for RedTransaction {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} slacks {{ ", self.id, self.transaction, self.footprint)?;
-        join(f, "; ", &self.slacks)?;
-        f.write_str(" } tables ")?;
+        write!(f, "{} {} {} tables ", self.id, self.transaction, self.footprint)?;
         join(f, ",", self.tables.iter().map(|(table, version)| format!("t{table}v{version}")))
     }
 }
@@ -304,9 +324,6 @@ impl Display for Refusal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Conflict { item, at } => write!(f, "{item} was written at r{at}"),
-            Refusal::Slack { constraint, table, key } => {
-                write!(f, "too little is left under {constraint} of t{table}[{key}]")
-            }
             Refusal::StaleTable { table } => write!(f, "t{table} was redeclared"),
             Refusal::BaseTooOld { base } => write!(f, "base r{base} is older than the window"),
             Refusal::Removed { site } => {

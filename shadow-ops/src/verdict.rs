@@ -1,7 +1,7 @@
 //! Certification: accepted or refused, a pure function of the red order.
 //!
 //! Every site feeds the same entries in the same order into its own [`Window`] and gets the same verdicts; nobody is asked. The
-//! window remembers, of the last W red indices, who wrote what, which ids came by, and how red entries changed bounded cells.
+//! window remembers, of the last W red indices, who wrote what, and which ids came by.
 //!
 //! ```text
 //!    R (base: what the entry's statements had seen)        r (where it is ordered)
@@ -19,10 +19,10 @@
 //!    been used before the window began);
 //! 3. refused if the version of a table it touches is not the schema's at r, or it names a table it did not vouch for;
 //! 4. refused if an accepted entry after a read's own red index wrote what it read;
-//! 5. refused if it moves a bounded cell towards its bound and the slack it saw, with the changes accepted since, does not
-//!    suffice. The slack is counted from the oldest statement (R) for changes that took from it, and from its own statement
-//!    for changes that gave: whichever snapshot the slack was really seen on, nothing is counted that was not there;
-//! 6. accepted: its writes and its changes are remembered at r.
+//! 5. accepted: its writes are remembered at r.
+//!
+//! Bounds of delta columns are no business of the order's: an entry that spends has put its rights aside before it was proposed
+//! ([`crate::rights`]).
 //!
 //! A second copy of an entry whose id has left the window is refused by rule 2: its base is older still.
 //!
@@ -36,14 +36,11 @@ use crate::fault::{Fault, planted};
 use crate::footprint::Item;
 use crate::ids::{EntryId, SiteId, TableId};
 use crate::members::Ruling;
-use crate::op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp};
+use crate::op::{Entry, Op, RedTransaction, SchemaChange, ShadowOp};
 use crate::schema::Schema;
 
-mod slack;
 mod written;
 
-pub use slack::CellChange;
-use slack::Changes;
 use written::Written;
 
 /// What the order says of an entry.
@@ -64,11 +61,6 @@ pub enum Refusal {
     Conflict {
         item: Item,
         at: u64,
-    },
-    Slack {
-        constraint: crate::ConstraintId,
-        table: TableId,
-        key: Key,
     },
     StaleTable {
         table: TableId,
@@ -102,14 +94,12 @@ struct Recent {
     id: Option<(EntryId, EntryStatus)>,
     /// Accepted entries only.
     writes: Vec<Item>,
-    /// Accepted entries only.
-    changes: Vec<CellChange>,
 }
 
 impl Recent {
     /// No effect and no id: a second copy, or a VOID that came too late.
     fn nothing() -> Recent {
-        Recent { id: None, writes: Vec::new(), changes: Vec::new() }
+        Recent { id: None, writes: Vec::new() }
     }
 
     fn ended(id: EntryId, status: EntryStatus) -> Recent {
@@ -117,11 +107,7 @@ impl Recent {
     }
 
     fn accepted(r: u64, red: &RedTransaction) -> Recent {
-        Recent {
-            id: Some((red.id, EntryStatus::Accepted(r))),
-            writes: red.footprint.writes.clone(),
-            changes: CellChange::of(&red.slacks),
-        }
+        Recent { id: Some((red.id, EntryStatus::Accepted(r))), writes: red.footprint.writes.clone() }
     }
 }
 
@@ -135,7 +121,6 @@ pub struct Window {
     /// Those up to `last`, oldest first.
     recent: VecDeque<Recent>,
     written: Written,
-    changes: Changes,
     ids: std::collections::BTreeMap<EntryId, EntryStatus>,
 }
 
@@ -184,7 +169,6 @@ impl Window {
             last: 0,
             recent: VecDeque::new(),
             written: Written::default(),
-            changes: Changes::default(),
             ids: Default::default(),
         }
     }
@@ -243,10 +227,12 @@ impl Window {
             (Entry::Transaction(red), Verdict::Accepted) => Recent::accepted(r, red),
             (Entry::Transaction(_), Verdict::Refused(Refusal::BaseTooOld { .. })) => Recent::nothing(),
             (Entry::Transaction(red), Verdict::Refused(_)) => Recent::ended(red.id, EntryStatus::Refused(r)),
-            (Entry::Void { id, base }, _) if !self.ids.contains_key(id) && !self.too_old(r, *base) => {
+            (Entry::Void { id, base, .. }, _) if !self.ids.contains_key(id) && !self.too_old(r, *base) => {
                 Recent::ended(*id, EntryStatus::Void(r))
             }
-            (Entry::Transaction(red), Verdict::Void) if !self.ids.contains_key(&red.id) => {
+            (Entry::Transaction(red), Verdict::Void)
+                if !self.ids.contains_key(&red.id) && !self.too_old(r, entry.base()) =>
+            {
                 Recent::ended(red.id, EntryStatus::Void(r))
             }
             (Entry::Transaction(_) | Entry::Void { .. } | Entry::Member(_), _) => Recent::nothing(),
@@ -271,6 +257,12 @@ impl Window {
             return (verdict, Recent::nothing());
         }
         let id = entry.id();
+        // Whatever it is a VOID of: nobody has waited for what it depends on, so it returns nothing.
+        if let (Entry::Void { .. }, Ruling::Void | Ruling::Refused(_)) = (entry, ruling) {
+            let known = self.ids.contains_key(&id) || self.too_old(r, entry.base());
+            let recent = if known { Recent::nothing() } else { Recent::ended(id, EntryStatus::Void(r)) };
+            return (Verdict::Refused(Refusal::Removed { site: id.site }), recent);
+        }
         if self.ids.contains_key(&id) && !planted(Fault::CopyAccepted) {
             return (Verdict::Void, Recent::nothing());
         }
@@ -281,8 +273,8 @@ impl Window {
             return (Verdict::Void, recent);
         };
         match ruling {
-            _ if self.too_old(r, entry.base()) => {}
             Ruling::Stands => {}
+            _ if self.too_old(r, entry.base()) => return (Verdict::Void, Recent::nothing()),
             Ruling::Void => return (Verdict::Void, Recent::ended(id, EntryStatus::Void(r))),
             Ruling::Refused(refusal) => {
                 let recent = Recent::ended(id, EntryStatus::Refused(r));
@@ -318,16 +310,12 @@ impl Window {
                 return Some(Refusal::Conflict { item: read.item.clone(), at });
             }
         }
-        let short = red.slacks.iter().find(|s| !self.changes.suffices(s, base, seen_at(s.statement)));
-        short.map(|s| Refusal::Slack { constraint: s.constraint, table: s.table, key: s.key.clone() })
+        None
     }
 
     fn index(&mut self, r: u64, recent: &Recent) {
         for item in &recent.writes {
             self.written.note(item, r);
-        }
-        for change in &recent.changes {
-            self.changes.note(change, r);
         }
         if let Some((id, status)) = recent.id {
             self.ids.insert(id, status);
@@ -339,9 +327,6 @@ impl Window {
         let Some(recent) = self.recent.pop_front() else { return };
         for item in &recent.writes {
             self.written.forget(item, oldest);
-        }
-        for change in &recent.changes {
-            self.changes.forget(change, oldest);
         }
         if let Some((id, _)) = recent.id {
             self.ids.remove(&id);
@@ -357,7 +342,7 @@ fn stale_table(red: &RedTransaction, schema: &Schema) -> Option<TableId> {
     }
     let touched = red.transaction.ops.iter().filter_map(|op| match &op.op {
         Op::Insert { table, .. } | Op::Update { table, .. } | Op::Delete { table, .. } => Some(*table),
-        Op::Schema(_) => None,
+        Op::Schema(_) | Op::Rights { .. } => None,
     });
     // A table that the transaction creates itself has no version to vouch for: nobody else knows it.
     let creates = |table: &TableId| {

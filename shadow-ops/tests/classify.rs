@@ -295,21 +295,19 @@ fn deltas_and_bounds() {
     let t = &t.table;
     let before = row(&[1, 10, 90, 0]);
     let change = |cells| draft(vec![update(t, &before, cells)]);
-    assert_eq!(rules(&schema, &change(vec![(1, add(-3))])), [Rule::Bound]);
-    assert_eq!(rules(&schema, &change(vec![(1, add(3))])), blue());
-    assert_eq!(rules(&schema, &change(vec![(1, add(0))])), blue());
-    assert_eq!(rules(&schema, &change(vec![(2, add(3))])), [Rule::Bound]);
-    assert_eq!(rules(&schema, &change(vec![(2, add(-3))])), blue());
-    assert_eq!(rules(&schema, &change(vec![(3, add(-3))])), blue());
+    for cells in [vec![(1, bounded(-3))], vec![(1, bounded(3))], vec![(2, bounded(3))], vec![(3, add(-3))]] {
+        assert_eq!(rules(&schema, &change(cells)), blue(), "a bound is a matter of rights");
+    }
+    assert_eq!(rules(&schema, &change(vec![(1, add(-3))])), [Rule::Unknown], "it would not be accounted");
 
-    let slack = |cells| {
-        let slacks = classify(&schema, &change(cells)).slacks;
-        let [slack] = slacks.as_slice() else { panic!("one slack: {slacks:?}") };
-        (slack.slack.as_i64().unwrap(), slack.spend.as_i64().unwrap(), slack.side)
+    let spends = |cells| -> Vec<(i64, BoundSide)> {
+        let spends = classify(&schema, &change(cells)).spends;
+        spends.iter().map(|spend| (spend.amount.as_i64().unwrap(), spend.side)).collect()
     };
-    assert_eq!(slack(vec![(1, add(-3))]), (10, 3, BoundSide::AtLeast));
-    assert_eq!(slack(vec![(1, add(4))]), (10, -4, BoundSide::AtLeast));
-    assert_eq!(slack(vec![(2, add(3))]), (10, 3, BoundSide::AtMost));
+    assert_eq!(spends(vec![(1, bounded(-3))]), [(3, BoundSide::AtLeast)]);
+    assert_eq!(spends(vec![(1, bounded(4))]), [], "away from the bound");
+    assert_eq!(spends(vec![(1, bounded(0))]), []);
+    assert_eq!(spends(vec![(2, bounded(3))]), [(3, BoundSide::AtMost)]);
 
     let mut assigned = change(vec![(3, add(5))]);
     assigned.ops[0].facts.assigned.push(ColumnId(3));
@@ -375,14 +373,8 @@ fn ordinary_statements() {
         .references(&parent.table, &[3]);
     let schema = schema(&[&parent, &t]);
     let found: Vec<Rule> = ordinary_reasons(&schema, TableId(20)).into_iter().map(|r| r.rule).collect();
-    for rule in [
-        Rule::StrictRows,
-        Rule::KeyNotUniqueByConstruction,
-        Rule::StrictColumn,
-        Rule::Bound,
-        Rule::ForeignKey,
-    ] {
+    for rule in [Rule::StrictRows, Rule::KeyNotUniqueByConstruction, Rule::StrictColumn, Rule::ForeignKey] {
         assert!(found.contains(&rule), "{rule:?} in {found:?}");
     }
-    assert_eq!(found.len(), 5);
+    assert_eq!(found.len(), 4);
 }

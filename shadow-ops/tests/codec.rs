@@ -28,16 +28,27 @@ fn example() -> ShadowTransaction {
             }),
             op(Op::Update {
                 table,
-                key,
+                key: key.clone(),
                 of: vec![BORN],
                 cells: vec![
                     (ColumnId(1), Write::Set(Value::text("oak"))),
                     (ColumnId(2), add(-3)),
                     (ColumnId(3), Write::Max(Value::Bool(true))),
+                    (ColumnId(4), bounded(9)),
                 ],
             }),
+            op(Op::Rights { table, key, of: None, moves: moves() }),
         ],
     }
+}
+
+fn moves() -> Vec<Move> {
+    let entry = EntryId { site: SiteId(1), start: 2, counter: 9 };
+    let (column, amount) = (ColumnId(4), Value::Int8(2));
+    vec![
+        Move::Gift { column, side: BoundSide::AtLeast, to: SiteId(3), amount: amount.clone() },
+        Move::Reserve { column, side: BoundSide::AtMost, entry, amount },
+    ]
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -49,9 +60,13 @@ fn golden_bytes() {
     let bytes = encode_transaction(&example()).unwrap();
     assert_eq!(hex(&bytes), GOLDEN_TRANSACTION);
     assert_eq!(decode_transaction(&bytes).unwrap(), example());
-    let void =
-        encode_entry(&Entry::Void { id: EntryId { site: SiteId(2), start: 3, counter: 300 }, base: 7 })
-            .unwrap();
+    let void = encode_entry(&Entry::Void {
+        id: EntryId { site: SiteId(2), start: 3, counter: 300 },
+        base: 7,
+        deps: Frontier::default(),
+        reserved: vec![(TableId(5), Key([1, 2].into()))],
+    })
+    .unwrap();
     assert_eq!(hex(&void), GOLDEN_VOID);
     let red = Entry::Transaction(RedTransaction {
         id: EntryId { site: SiteId(1), start: 1, counter: 1 },
@@ -60,7 +75,6 @@ fn golden_bytes() {
             reads: vec![Read { statement: 0, item: Item::Catalogue }],
             writes: vec![Item::Sequence { sequence: SequenceId(4) }],
         },
-        slacks: vec![],
         tables: vec![(TableId(5), 6)],
     });
     let bytes = encode_entry(&red).unwrap();
@@ -68,16 +82,17 @@ fn golden_bytes() {
     assert!(hex(&bytes).ends_with(GOLDEN_RED_TAIL), "{}", hex(&bytes));
 }
 
-const GOLDEN_TRANSACTION: &str = "01460000006afd7acd0101010101030701010307fa010001070300020502810502000101010200000502810503030a080469742773000001050281050100010103010008036f616b0201030503020101";
-const GOLDEN_VOID: &str = "0106000000084c6ba902010203ac0207";
-const GOLDEN_RED_TAIL: &str = "01000501060400010506";
+const GOLDEN_TRANSACTION: &str = "0260000000a4968e340101010101030701010307fa010001070400020502810502000101010200000502810503030a080469742773000001050281050100010104010008036f616b02010305030201010404031200040502810500020004000304040104010102090404";
+const GOLDEN_VOID: &str = "020d000000a1dd4d0502010203ac020700000105020102";
+const GOLDEN_RED_TAIL: &str = "010005010604010506";
 
 #[test]
 fn golden_text() {
     let text = example().to_string();
     let expected = "site 1 seen (1:3; 7) deps (1:3; 7) stamp 250+0@1 v7 { \
         0 delete t5[8105] of b1.1,r2; 0 insert t5[8105] (5, 'it''s', NULL); \
-        0 update t5[8105] of b1.1 c1:='oak', c2+=-3, c3 max= true }";
+        0 update t5[8105] of b1.1 c1:='oak', c2+=-3, c3 max= true, c4±=9; \
+        0 rights t5[8105] gift c4 AtLeast 2 to 3, reserve c4 AtMost 2 for 1-2-9 }";
     assert_eq!(text, expected);
 }
 
@@ -121,6 +136,23 @@ fn malformed_transactions() {
             t.ops[0].op = Op::Delete { table: TableId(5), key: Key([].into()), of };
         })
         .is_err()
+    );
+    assert!(
+        parse(|t| {
+            if let Op::Rights { moves, .. } = &mut t.ops[3].op {
+                moves.clear();
+            }
+        })
+        .is_err()
+    );
+    assert!(
+        parse(|t| {
+            if let Op::Rights { moves, .. } = &mut t.ops[3].op {
+                moves.push(Move::Return { entry: EntryId { site: SiteId(1), start: 2, counter: 9 } });
+            }
+        })
+        .is_err(),
+        "only the order returns"
     );
     assert!(
         parse(|t| {

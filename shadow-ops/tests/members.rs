@@ -52,7 +52,6 @@ fn transaction(site: u16, deps: &[(u16, u64)]) -> Entry {
         id: EntryId { site: SiteId(site), start: 1, counter: 2 },
         transaction: transaction.into(),
         footprint: Footprint::default(),
-        slacks: vec![],
         tables: vec![],
     })
 }
@@ -204,7 +203,14 @@ fn an_entry_shows_by_its_first_bytes_whether_it_changes_who_votes() {
     for change in [report(1, &[]), closing] {
         assert!(!reconfigures(&bytes(change)));
     }
-    let other =
-        [transaction(1, &[]), Entry::Void { id: EntryId { site: SiteId(2), start: 1, counter: 1 }, base: 0 }];
+    let other = [
+        transaction(1, &[]),
+        Entry::Void {
+            id: EntryId { site: SiteId(2), start: 1, counter: 1 },
+            base: 0,
+            deps: Frontier::default(),
+            reserved: vec![],
+        },
+    ];
     assert!(other.iter().all(|e| !reconfigures(&postcard::to_stdvec(e).expect("plain data"))));
 }

@@ -32,27 +32,12 @@ fn entry(counter: u64, bases: &[u64], reads: Vec<(u16, Item)>, writes: Vec<Item>
         id: id(counter),
         transaction: transaction(bases.iter().map(|r| frontier(*r)).collect(), vec![]),
         footprint: Footprint { reads, writes },
-        slacks: vec![],
         tables: vec![],
     })
 }
 
-fn spend(counter: u64, bases: &[u64], statement: u16, slack: i32, spend: i32) -> Entry {
-    let mut entry = entry(counter, bases, vec![], vec![]);
-    if let Entry::Transaction(red) = &mut entry {
-        red.slacks.push(Slack {
-            constraint: ConstraintId(1),
-            table: TableId(1),
-            key: key(1),
-            incarnation: BORN,
-            column: ColumnId(1),
-            statement,
-            side: BoundSide::AtLeast,
-            slack: Value::Int8(slack.into()),
-            spend: Value::Int8(spend.into()),
-        });
-    }
-    entry
+fn void(counter: u64, base: u64) -> Entry {
+    Entry::Void { id: id(counter), base, deps: Frontier::default(), reserved: vec![] }
 }
 
 fn row_item(n: u8) -> Item {
@@ -92,15 +77,15 @@ fn ids_count_once() {
     let one = entry(1, &[0], vec![], vec![row_item(1)]);
     assert_eq!(window.decide(1, &one, &schema), Verdict::Accepted);
     assert_eq!(window.decide(2, &one, &schema), Verdict::Void);
-    assert_eq!(window.decide(3, &Entry::Void { id: id(1), base: 0 }, &schema), Verdict::Void);
+    assert_eq!(window.decide(3, &void(1, 0), &schema), Verdict::Void);
     assert_eq!(window.status(id(1)), EntryStatus::Accepted(1), "a VOID that comes too late changes nothing");
-    assert_eq!(window.decide(4, &Entry::Void { id: id(2), base: 2 }, &schema), Verdict::Void);
+    assert_eq!(window.decide(4, &void(2, 2), &schema), Verdict::Void);
     assert_eq!(window.decide(5, &entry(2, &[3], vec![], vec![]), &schema), Verdict::Void);
     assert_eq!(window.status(id(2)), EntryStatus::Void(4));
     assert_eq!(window.status(id(1)), EntryStatus::Unknown, "left the window with index 1");
     // A VOID of it that comes now may not pretend that it was never used.
     let mut late = window.clone();
-    assert_eq!(late.decide(6, &Entry::Void { id: id(1), base: 0 }, &schema), Verdict::Void);
+    assert_eq!(late.decide(6, &void(1, 0), &schema), Verdict::Void);
     assert_eq!(late.status(id(1)), EntryStatus::Unknown);
     // The same copy again: its base is too old by now, and it is not remembered as refused either.
     assert_eq!(window.decide(6, &one, &schema), Verdict::Refused(Refusal::BaseTooOld { base: 0 }));
@@ -137,32 +122,6 @@ fn tables_must_be_current_and_vouched_for() {
     assert_eq!(window.foresee(&Entry::Transaction(red.clone()), &schema), stale);
     red.tables.clear();
     assert_eq!(window.foresee(&Entry::Transaction(red), &schema), stale);
-}
-
-#[test]
-fn slacks() {
-    let (mut window, schema) = (Window::new(10), Schema::default());
-    assert_eq!(window.decide(1, &spend(1, &[0], 0, 10, 6), &schema), Verdict::Accepted);
-    assert!(matches!(
-        window.foresee(&spend(2, &[0], 0, 10, 5), &schema),
-        Verdict::Refused(Refusal::Slack { .. })
-    ));
-    assert_eq!(
-        window.decide(2, &spend(2, &[0], 0, 10, 4), &schema),
-        Verdict::Accepted,
-        "spends do not conflict"
-    );
-    assert_eq!(
-        window.decide(3, &spend(3, &[0], 0, 10, -7), &schema),
-        Verdict::Accepted,
-        "giving always fits"
-    );
-    assert_eq!(window.foresee(&spend(4, &[0], 0, 10, 7), &schema), Verdict::Accepted);
-    assert!(matches!(window.foresee(&spend(4, &[0], 0, 10, 8), &schema), Verdict::Refused(_)));
-    // Seen by the second statement, at 3: the 7 given are in its slack already, and the 10 taken still count from R.
-    assert!(matches!(window.foresee(&spend(4, &[0, 3], 1, 7, 1), &schema), Verdict::Refused(_)));
-    assert_eq!(window.foresee(&spend(4, &[3], 0, 7, 7), &schema), Verdict::Accepted);
-    assert!(matches!(window.foresee(&spend(4, &[3], 0, 7, 8), &schema), Verdict::Refused(_)));
 }
 
 /// A footprint that certification refuses, both ways round, for each pair that must not both be accepted.
@@ -344,39 +303,31 @@ struct Proposal {
     second_lag: u64,
     reads: Vec<(u16, Item)>,
     writes: Vec<Item>,
-    spend: Option<(i32, i32)>,
 }
 
 fn proposals() -> impl Strategy<Value = Vec<Proposal>> {
     let items_of = || proptest::collection::vec(items(), 0..3);
     let reads = proptest::collection::vec((0u16..2, items()), 0..4);
-    let one =
-        (1u64..12, 0u8..8, 0u64..6, 0u64..6, reads, items_of(), proptest::option::of((0i32..12, -6i32..7)))
-            .prop_map(|(counter, void, lag, second_lag, reads, writes, spend)| Proposal {
-                counter,
-                void: void == 0,
-                lag: lag.max(second_lag),
-                second_lag: second_lag.min(lag),
-                reads,
-                writes,
-                spend,
-            });
+    let one = (1u64..12, 0u8..8, 0u64..6, 0u64..6, reads, items_of()).prop_map(
+        |(counter, void, lag, second_lag, reads, writes)| Proposal {
+            counter,
+            void: void == 0,
+            lag: lag.max(second_lag),
+            second_lag: second_lag.min(lag),
+            reads,
+            writes,
+        },
+    );
     proptest::collection::vec(one, 1..40)
 }
 
 impl Proposal {
     fn entry(&self, r: u64) -> Entry {
         if self.void {
-            return Entry::Void { id: id(self.counter), base: (r - 1).saturating_sub(self.lag) };
+            return void(self.counter, (r - 1).saturating_sub(self.lag));
         }
         let bases = [(r - 1).saturating_sub(self.lag), (r - 1).saturating_sub(self.second_lag)];
-        let mut made = entry(self.counter, &bases, self.reads.clone(), self.writes.clone());
-        if let (Entry::Transaction(red), Some((slack, amount))) = (&mut made, self.spend)
-            && let Entry::Transaction(other) = spend(self.counter, &bases, 1, slack, amount)
-        {
-            red.slacks = other.slacks;
-        }
-        made
+        entry(self.counter, &bases, self.reads.clone(), self.writes.clone())
     }
 }
 
@@ -412,20 +363,6 @@ impl Oracle {
         if conflict {
             return "conflict";
         }
-        for slack in &red.slacks {
-            let mut left = slack.slack.as_i64().unwrap() - slack.spend.as_i64().unwrap();
-            for (at, other) in self.accepted.range(bases[0] + 1..) {
-                for other in &other.slacks {
-                    let given = -other.spend.as_i64().unwrap();
-                    if given < 0 || *at > bases[1] {
-                        left += given;
-                    }
-                }
-            }
-            if slack.spend.as_i64().unwrap() > 0 && left < 0 {
-                return "slack";
-            }
-        }
         self.accepted.insert(r, red.clone());
         "accepted"
     }
@@ -436,7 +373,6 @@ fn name(verdict: &Verdict) -> &'static str {
         Verdict::Accepted => "accepted",
         Verdict::Void => "void",
         Verdict::Refused(Refusal::Conflict { .. }) => "conflict",
-        Verdict::Refused(Refusal::Slack { .. }) => "slack",
         Verdict::Refused(Refusal::BaseTooOld { .. }) => "old",
         Verdict::Refused(Refusal::StaleTable { .. }) => "stale",
         Verdict::Refused(Refusal::Removed { .. }) => "removed",

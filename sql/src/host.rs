@@ -31,7 +31,7 @@ pub enum Durability {
 pub struct Submission {
     /// Effects; `deps` and `stamp` are placeholders until the commit.
     pub transaction: ShadowTransaction,
-    /// Colour, reasons, footprint, slacks.
+    /// Colour, reasons, footprint, spends.
     pub classification: Classification,
     /// Validated against the newest local state: refused with [`CommitError::Conflict`] if changed.
     pub local_reads: Vec<LocalRead>,
@@ -41,6 +41,8 @@ pub struct Submission {
     /// Explicit values, at or above the base and of this site's own class, given for minting columns of open sequences: the
     /// site mints above them and lets nobody else use them until the outcome is known.
     pub explicit: Vec<(SequenceId, i64)>,
+    /// Asserted to be blue (`gemini.color = 'blue'`): it fails at once where it would have to ask other sites for rights.
+    pub asserted_blue: bool,
     /// When a blue commit is acknowledged.
     pub durability: Durability,
     /// Give up waiting after this many microseconds (statement_timeout, or the site's commit timeout if None).
@@ -86,8 +88,11 @@ pub enum CommitError {
         message: String,
         /// Set when a table and key are known.
         item: Option<Item>,
-        /// The spend of a bounded delta no longer fits: 23514 if a new run shows the slack short.
-        slack: bool,
+    },
+    /// The site lacks rights, and those who have them did not give them: 57P03. Nothing has happened.
+    Short {
+        /// Names the constraint, the row, and the sites that hold the rights.
+        message: String,
     },
     /// Never sent: 57P03.
     Unavailable {

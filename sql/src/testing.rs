@@ -133,7 +133,7 @@ impl LocalHost {
         if inner.refuse > 0 {
             inner.refuse -= 1;
             let message = "could not serialize access due to a concurrent change".to_owned();
-            return Err(CommitError::Refused { message, item: None, slack: false });
+            return Err(CommitError::Refused { message, item: None });
         }
         if submission.transaction.schema_version != schema.version {
             return Err(CommitError::Conflict { item: Item::Catalogue, seq: inner.engine.seq() });
@@ -159,7 +159,6 @@ impl LocalHost {
                     tables: touched(&transaction, &submission.classification.footprint.reads, &schema),
                     transaction,
                     footprint: submission.classification.footprint,
-                    slacks: submission.classification.slacks,
                 }));
                 let verdict = inner.window.decide(inner.r, &entry, &schema);
                 let (_, seq) = inner.engine.admit_red(inner.r, entry, &verdict).map_err(failed)?;
@@ -168,7 +167,6 @@ impl LocalHost {
                     return Err(CommitError::Refused {
                         message: format!("could not serialize access: {refusal:?}"),
                         item: None,
-                        slack: false,
                     });
                 }
                 inner.statuses.insert(id, TxnId::Red(inner.r));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gemini_shadow_ops::{ColumnId, Reason, Rule, Schema, TableId};
+use gemini_shadow_ops::{ColumnId, Reason, Schema, TableId};
 use gemini_sql::SqlError;
 use gemini_sql::host::Host;
 use gemini_sql::session::{Collected, Session, Shared};
@@ -29,14 +29,12 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    /// The weight of the red transactions, and how much keeps them red: fewer reasons are nearer to blue, and a counter near its
-    /// bound is the least of them (spends of one counter do not refuse each other, whatever orders them).
+    /// The weight of the red transactions, and how much keeps them red: fewer reasons are nearer to blue.
     pub fn cost(&self, workload: &[Transaction]) -> (u64, u64) {
         let (mut red, mut reasons) = (0, 0);
         for (transaction, why) in workload.iter().zip(&self.reasons) {
             red += if why.is_empty() { 0 } else { transaction.weight };
-            let each = why.iter().map(|reason| if reason.rule == Rule::Bound { 1 } else { 2 });
-            reasons += transaction.weight * each.sum::<u64>();
+            reasons += transaction.weight * why.len() as u64;
         }
         (red, reasons)
     }

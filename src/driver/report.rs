@@ -116,6 +116,12 @@ impl StatusSource for Report {
                 "received": counts.received,
                 "ordered": counts.ordered,
             },
+            "rights": {
+                "local": counts.rights_local,
+                "given": counts.rights_given,
+                "short": counts.rights_short,
+                "gifts": counts.gifts,
+            },
             "waiting": status.waiting,
             "refusing": status.refusing,
             "filling": status.filling,
@@ -164,7 +170,7 @@ impl StatusSource for Report {
         let status = self.shared.status();
         let counts = status.counts;
         let mut page = Page::default();
-        let plain: [(&str, &str, &str, u64); 14] = [
+        let plain: [(&str, &str, &str, u64); 18] = [
             (
                 "gemini_commits_total{color=\"blue\"}",
                 "counter",
@@ -187,6 +193,20 @@ impl StatusSource for Report {
             ),
             ("gemini_received_total", "counter", "Blue transactions of other sites applied", counts.received),
             ("gemini_ordered_total", "counter", "Red entries applied or passed over", counts.ordered),
+            (
+                "gemini_spends_total{rights=\"local\"}",
+                "counter",
+                "Transactions that spend of bounded counters: with rights of the site's own, or after others had given some, or failed",
+                counts.rights_local,
+            ),
+            ("gemini_spends_total{rights=\"given\"}", "counter", "", counts.rights_given),
+            ("gemini_spends_total{rights=\"short\"}", "counter", "", counts.rights_short),
+            (
+                "gemini_gifts_total",
+                "counter",
+                "Transactions that give rights to sites that ask",
+                counts.gifts,
+            ),
             ("gemini_bad_frames_total", "counter", "Frames from peers that made no sense", counts.bad_frames),
             (
                 "gemini_waiting",

@@ -166,7 +166,7 @@ async fn commits(host: Arc<SiteHost>, count: usize) -> Vec<Duration> {
             color: Color::Blue,
             reasons: Vec::new(),
             footprint: Footprint::default(),
-            slacks: Vec::new(),
+            spends: Vec::new(),
         };
         let submission = Submission {
             transaction,
@@ -174,6 +174,7 @@ async fn commits(host: Arc<SiteHost>, count: usize) -> Vec<Duration> {
             local_reads: Vec::new(),
             minted: Vec::new(),
             explicit: Vec::new(),
+            asserted_blue: false,
             durability: Durability::Local,
             timeout: None,
             about: None,

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gemini_engine::Conflict;
+use gemini_engine::{Conflict, KeyRange};
+use gemini_shadow_ops::rights::SIDES;
+use gemini_shadow_ops::value::arith;
 use gemini_shadow_ops::{
-    ColumnId, DataType, Displaced, Frontier, Key, MergeRule, Row, RowRule, SiteId, Stamp, Table, TableId,
-    Value,
+    ColumnId, DataType, Displaced, Frontier, Incarnation, Key, MergeRule, Row, RowRule, SiteId, Stamp, Table,
+    TableId, Value,
 };
 use gemini_sql::expr::{SessionInfo, text};
 use gemini_sql::host::{Host, TransactionStatus, View};
@@ -22,6 +24,7 @@ pub(super) fn view(host: &SiteHost, name: &str) -> Option<View> {
         "conflicts" => Some(conflicts(host)),
         "conflict_summary" => Some(conflict_summary(host)),
         "divergence" => Some(divergence(host)),
+        "rights" => Some(rights(host)),
         _ => None,
     }
 }
@@ -298,6 +301,70 @@ fn divergence(host: &SiteHost) -> View {
         ]
     });
     (columns, rows.collect())
+}
+
+/// Who may spend how much of every bound of every row. Reads every row of the tables that have such bounds; what cannot be read
+/// is left out, and the log says why.
+fn rights(host: &SiteHost) -> View {
+    let columns = vec![
+        ("constraint", DataType::Text),
+        ("table", DataType::Text),
+        ("key", DataType::Text),
+        ("site", DataType::Text),
+        ("amount", DataType::Numeric(None)),
+        ("reserved", DataType::Numeric(None)),
+    ];
+    let snapshot = host.snapshot();
+    let mut shown = Vec::new();
+    for table in snapshot.schema().tables.values().filter(|t| t.columns.iter().any(|c| t.is_bounded(c.id))) {
+        let mut rest = KeyRange::all();
+        loop {
+            let found = match snapshot.scan_states(table.id, &rest, false, 1_024) {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::error!(table = table.name, %error, "rows cannot be read to show their rights");
+                    return (columns, shown);
+                }
+            };
+            for (at, state) in &found {
+                shown.extend(state.live_incarnations(table).flat_map(|row| rights_of(host, table, at, row)));
+            }
+            match found.last() {
+                Some((last, _)) if found.len() == 1_024 => rest = rest.after(last, false),
+                _ => break,
+            }
+        }
+    }
+    (columns, shown)
+}
+
+fn rights_of(host: &SiteHost, table: &Table, at: &Key, row: &Incarnation) -> Vec<Vec<Value>> {
+    let exact = |value: &Value| value.exact().map_or(Value::Null, Value::Numeric);
+    let mut shown = Vec::new();
+    for column in table.columns.iter().map(|c| c.id) {
+        for side in SIDES {
+            let Some((constraint, _)) = table.bound(column, side) else { continue };
+            let name = table.constraint_name(constraint).unwrap_or_default();
+            for (site, label) in &host.names {
+                let own = row
+                    .rights
+                    .reserved
+                    .iter()
+                    .filter(|r| (r.column, r.side) == (column, side) && r.entry.site == *site);
+                let reserved = arith::sum(&DataType::Numeric(None), own.map(|r| &r.amount));
+                let amount = row.rights_of(table, column, side, *site).unwrap_or(Value::Null);
+                shown.push(vec![
+                    words(name),
+                    words(table.name.clone()),
+                    words(key(Some(table), at)),
+                    words(label.clone()),
+                    exact(&amount),
+                    exact(&reserved),
+                ]);
+            }
+        }
+    }
+    shown
 }
 
 /// A column's type; text if the column is gone, or a whole row is meant.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use gemini_engine::{Lsn, Record};
+use gemini_engine::{Lsn, Record, Seq};
 use gemini_replication::wire::{MAX_TRANSACTION, transaction_size};
 use gemini_shadow_ops::fault::{Fault, planted};
-use gemini_shadow_ops::{Color, Dot, Hlc, Item, SequenceId, ShadowTransaction, Stamp, TxnId};
+use gemini_shadow_ops::rights::shared_out;
+use gemini_shadow_ops::{Color, Dot, Hlc, Item, SequenceId, ShadowTransaction, SiteId, Stamp, TxnId};
 use gemini_sql::host::{CommitError, Committed, Durability, Submission};
 
 use super::shared::RecentRed;
@@ -42,7 +43,26 @@ pub(super) struct Reservation {
 }
 
 impl Site {
-    pub(super) fn submit(&mut self, submission: Submission, reply: Reply<Outcome>, out: &mut Vec<Output>) {
+    pub(super) fn submit(
+        &mut self,
+        mut submission: Submission,
+        reply: Reply<Outcome>,
+        out: &mut Vec<Output>,
+    ) {
+        let members: Vec<SiteId> = self.members.current().keys().copied().collect();
+        let ops = &mut submission.transaction.ops;
+        ops.extend(shared_out(&self.engine.schema(), ops, self.options.id, &members));
+        self.attempt(submission, reply, None, out);
+    }
+
+    /// Takes a transaction, or takes it again after it has waited for rights (until then, asked when).
+    pub(super) fn attempt(
+        &mut self,
+        submission: Submission,
+        reply: Reply<Outcome>,
+        earlier: Option<(u64, u64)>,
+        out: &mut Vec<Output>,
+    ) {
         if reply.is_closed() {
             return; // the session was cancelled or its connection is gone: nothing has happened yet
         }
@@ -53,6 +73,7 @@ impl Site {
             out.push(Output::Reply(reply, Err(error)));
             return;
         }
+        let Some((submission, reply)) = self.covered(submission, reply, earlier, out) else { return };
         match submission.classification.color {
             Color::Blue => self.commit_blue(submission, reply, out),
             Color::Red => self.propose(submission, reply, out),
@@ -135,10 +156,9 @@ impl Site {
             Ok(transaction) => transaction,
             Err(error) => return out.push(Output::Reply(reply, Err(error))),
         };
-        let dot = Dot { site: self.options.id, n: self.replica.own() + 1 };
-        let committed = self.engine.commit_blue(dot, transaction.clone());
-        let Some((position, seq)) = self.must(committed) else { return };
+        let Some((dot, position, seq)) = self.append_blue(&transaction) else { return };
         self.counts.blue += 1;
+        self.top_up(&submission.classification.spends);
         let acknowledgement = Acknowledgement {
             position,
             reply,
@@ -153,8 +173,27 @@ impl Site {
             true => self.acknowledge(acknowledgement, out),
             false => self.acknowledgements.push_back(acknowledgement),
         }
+        self.announce(dot, &transaction, out);
+    }
+
+    /// A blue transaction that no session waits for.
+    pub(super) fn commit(&mut self, transaction: Arc<ShadowTransaction>, out: &mut Vec<Output>) {
+        if let Some((dot, ..)) = self.append_blue(&transaction) {
+            self.announce(dot, &transaction, out);
+        }
+    }
+
+    fn append_blue(&mut self, transaction: &Arc<ShadowTransaction>) -> Option<(Dot, Lsn, Seq)> {
+        let dot = Dot { site: self.options.id, n: self.replica.own() + 1 };
+        let committed = self.engine.commit_blue(dot, transaction.clone());
+        let (position, seq) = self.must(committed)?;
+        self.rights.touched(&transaction.ops);
+        Some((dot, position, seq))
+    }
+
+    fn announce(&mut self, dot: Dot, transaction: &Arc<ShadowTransaction>, out: &mut Vec<Output>) {
         self.with_replica(out, |replica, now, shelf, outputs| {
-            replica.committed(now, dot, &transaction, shelf, outputs);
+            replica.committed(now, dot, transaction, shelf, outputs);
         });
     }
 

@@ -36,6 +36,8 @@ impl Site {
         self.expire_proposals(out);
         self.expire_quorum(out);
         self.pursue(out);
+        self.expire_rights(out);
+        self.share_some(out);
         if self.now >= self.upkeep.status + STATUS_EVERY {
             self.upkeep.status = self.now;
             self.publish_status();

@@ -51,6 +51,7 @@ mod peers;
 mod red;
 mod restore;
 mod retain;
+mod rights;
 mod shared;
 mod steady;
 
@@ -144,6 +145,8 @@ pub struct Site {
     proposals: BTreeMap<EntryId, red::Proposal>,
     /// Reservations of minted values on their way to the disk.
     reservations: VecDeque<commit::Reservation>,
+    /// What waits for rights, and who asks for them.
+    rights: rights::Rights,
     /// Explicit values of this site's minting class in flight, by the entry that uses them.
     claimed: BTreeMap<(gemini_shadow_ops::SequenceId, i64), EntryId>,
     /// Why no transaction is taken any more.
@@ -209,6 +212,7 @@ impl Site {
                 self.publish_verification();
             }
         }
+        self.serve_rights(out);
         self.flush(out);
         self.finish_drain(out);
         if let Some(reason) = &self.stopped {
@@ -285,6 +289,7 @@ impl Site {
         let idle = self.acknowledgements.is_empty()
             && self.quorum.is_empty()
             && self.proposals.is_empty()
+            && self.rights.idle()
             && self.reservations.is_empty()
             && !self.writing;
         if self.draining && !self.drained && idle {

@@ -298,6 +298,7 @@ impl Site {
             acknowledgements: VecDeque::new(),
             quorum: VecDeque::new(),
             proposals: BTreeMap::new(),
+            rights: Default::default(),
             reservations: VecDeque::new(),
             claimed: BTreeMap::new(),
             halted: None,

@@ -94,6 +94,7 @@ impl Site {
                 self.counts.received += 1;
                 let admitted = self.engine.admit_blue(dot, &transaction);
                 self.must(admitted);
+                self.rights.touched(&transaction.ops);
             }
             replica::Output::AdmitRed { r, entry } => self.admit_red(r, entry, out),
             replica::Output::Persist(bytes) => {
@@ -111,6 +112,7 @@ impl Site {
             // Without tables there is nothing to compare.
             replica::Output::Heard { .. } if self.filling() => {}
             replica::Output::Heard { from, message } => self.patrol.receive(self.now, from, message),
+            replica::Output::Wanted { from, wants } => self.rights.asked_by(from, wants),
             replica::Output::Replicated { n } => self.replicated(n, out),
             replica::Output::Failed { id, failure } => self.failed(id, failure, out),
             replica::Output::Leader { leader, term } => {

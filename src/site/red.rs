@@ -63,7 +63,7 @@ impl Site {
             }
         };
         let red = RedTransaction::new(id, transaction, &submission.classification, &schema);
-        let entry = Arc::new(Entry::Transaction(red));
+        let mut entry = Entry::Transaction(red);
         // What the order would refuse already need not cross the ocean to hear it.
         let foreseen = match self.members.foresee(&entry) {
             Ruling::Refused(refusal) => Verdict::Refused(refusal),
@@ -75,19 +75,33 @@ impl Site {
             let refused = self.refused(&refusal);
             return out.push(Output::Reply(reply, Err(refused)));
         }
+        if let Err(unavailable) = self.replica.may_propose() {
+            return self.not_sent(id, &unavailable, reply, out);
+        }
+        let spends = &submission.classification.spends;
+        if let (Entry::Transaction(red), false) =
+            (&mut entry, spends.is_empty() || planted(Fault::SpendNotReserved))
+        {
+            self.put_aside(id, spends, out);
+            Arc::make_mut(&mut red.transaction).deps = self.engine.applied().clone();
+        }
+        let entry = Arc::new(entry);
         let mut refused = None;
         self.with_replica(out, |replica, now, shelf, outputs| {
             refused = replica.propose(now, entry, deadline, shelf, outputs).err();
         });
         if let Some(unavailable) = refused {
-            self.release(id);
-            self.counts.unavailable += 1;
-            let message = self.unreachable(&unavailable);
-            out.push(Output::Reply(reply, Err(CommitError::Unavailable { message })));
-            return;
+            return self.not_sent(id, &unavailable, reply, out);
         }
         self.shared.record(id, TransactionStatus::InProgress);
         self.proposals.insert(id, Proposal { reply, reasons, about, submitted: self.now, deadline });
+    }
+
+    fn not_sent(&mut self, id: EntryId, why: &Unavailable, reply: Reply<Outcome>, out: &mut Vec<Output>) {
+        self.release(id);
+        self.counts.unavailable += 1;
+        let message = self.unreachable(why);
+        out.push(Output::Reply(reply, Err(CommitError::Unavailable { message })));
     }
 
     /// Explicit values of this site's own class: minting goes on above them (durably, before the proposal: the replica
@@ -125,9 +139,14 @@ impl Site {
         }
         let admitted = self.engine.admit_red(r, entry.clone(), &verdict);
         let Some((position, seq)) = self.must(admitted) else { return };
+        self.rights.returned(entry.reserved());
+        if let (Entry::Transaction(red), Verdict::Accepted) = (&*entry, &verdict) {
+            self.rights.touched(&red.transaction.ops);
+        }
         let version = self.engine.schema().version;
         if version != before.version {
             self.replica.schema_version(version);
+            self.survey(&before);
         }
         if let Entry::Member(member) = &*entry {
             tracing::info!(r, %member, %verdict, "the members");
@@ -248,24 +267,14 @@ impl Site {
     fn refused(&self, refusal: &Refusal) -> CommitError {
         let schema = self.engine.schema();
         let table = |id: &TableId| schema.tables.get(id).map_or_else(|| id.to_string(), |t| t.name.clone());
-        let (message, item, slack) = match refusal {
+        let (message, item) = match refusal {
             Refusal::Conflict { item, at } => (
                 format!("could not serialize access: red transaction r{at} wrote {}", describe(item, &table)),
                 Some(item.clone()),
-                false,
-            ),
-            Refusal::Slack { constraint, table: id, .. } => (
-                format!(
-                    "concurrent transactions have used up what constraint {constraint} of table {} allows",
-                    table(id)
-                ),
-                None,
-                true,
             ),
             Refusal::StaleTable { table: id } => (
                 format!("the declaration of table {} has changed", table(id)),
                 Some(Item::Table { table: *id }),
-                false,
             ),
             Refusal::Removed { site } => (
                 format!(
@@ -273,15 +282,12 @@ impl Site {
                     self.name(*site)
                 ),
                 None,
-                false,
             ),
-            Refusal::BaseTooOld { base } => (
-                format!("the snapshot at red index {base} is older than the certification window"),
-                None,
-                false,
-            ),
+            Refusal::BaseTooOld { base } => {
+                (format!("the snapshot at red index {base} is older than the certification window"), None)
+            }
         };
-        CommitError::Refused { message, item, slack }
+        CommitError::Refused { message, item }
     }
 }
 

@@ -91,6 +91,14 @@ pub struct Counts {
     pub received: u64,
     /// Red entries applied or passed over here.
     pub ordered: u64,
+    /// Transactions that spent rights which this site had.
+    pub rights_local: u64,
+    /// Those that had to wait until others had given it some.
+    pub rights_given: u64,
+    /// Those that failed for want of rights.
+    pub rights_short: u64,
+    /// Transactions of this site that give rights to others because they asked.
+    pub gifts: u64,
     /// Frames from peers that made no sense.
     pub bad_frames: u64,
 }

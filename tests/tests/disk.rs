@@ -94,7 +94,7 @@ impl Driven {
             color: Color::Blue,
             reasons: Vec::new(),
             footprint: Footprint::default(),
-            slacks: Vec::new(),
+            spends: Vec::new(),
         };
         let submission = Submission {
             transaction,
@@ -102,6 +102,7 @@ impl Driven {
             local_reads: Vec::new(),
             minted: Vec::new(),
             explicit: Vec::new(),
+            asserted_blue: false,
             durability: Durability::Local,
             timeout: None,
             about: None,

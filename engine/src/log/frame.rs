@@ -21,7 +21,7 @@ use super::record::{Kind, MAX_RECORD};
 /// The format of segments and frames that this program writes.
 pub(crate) const VERSION: u32 = 1;
 /// The format byte of a frame.
-pub(crate) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
 /// A frame's bytes before its body.
 pub(crate) const FRAME_HEADER: usize = 18;
 /// Where the first frame of a segment begins.

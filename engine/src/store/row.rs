@@ -1,34 +1,37 @@
 //! A stored row's bytes.
 //!
 //! ```text
-//!   format  1 byte (1)
+//!   format  1 byte (2)
 //!   lsn     varint: the admission last applied to the row. Local: not part of a digest
 //!   count   varint: incarnations
 //!   each incarnation, by id:
 //!     id, born                     the transaction that started it, its stamp
-//!     flags                        1 died, 2 touched, 4 stamps
+//!     flags                        1 died, 2 touched, 4 stamps, 8 rights
 //!     fingerprint                  8 bytes
 //!     columns                      varint: slots this row has (a row stored before ADD COLUMN has fewer)
 //!     null bitmap                  ⌈columns / 8⌉ bytes, bit i of byte i/8 set: slot i is NULL
 //!     values                       of slots that are not NULL, each with its type
 //!     stamps                       only with flag 4: varint count, (column, stamp, writer) where it is not the birth's
 //!     died, touched                only with their flags: frontiers
+//!     rights                       only with flag 8: shares (column, site, added, given towards either bound), then
+//!                                  reservations (entry, column, side, amount)
 //! ```
 //!
 //! Parts in words are in postcard's form. A value carries its type, so that a row can be read without a schema (by
 //! `gemini check`, or under an older version during replay).
 
 use gemini_shadow_ops::row::CellStamp;
-use gemini_shadow_ops::{Frontier, Incarnation, RowState, Stamp, TxnId, Value};
+use gemini_shadow_ops::{Frontier, Incarnation, Rights, RowState, Stamp, TxnId, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, Lsn};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const DIED: u8 = 1;
 const TOUCHED: u8 = 2;
 const STAMPS: u8 = 4;
+const RIGHTS: u8 = 8;
 
 /// Encodes a row. Fails only on a value that the encoder refuses, which none is known to.
 pub(crate) fn encode(lsn: Lsn, state: &RowState) -> Result<Vec<u8>, Error> {
@@ -50,6 +53,7 @@ fn encode_incarnation(out: &mut Vec<u8>, incarnation: &Incarnation) -> Result<()
     flags |= if incarnation.died.is_some() { DIED } else { 0 };
     flags |= if touched { TOUCHED } else { 0 };
     flags |= if incarnation.stamps.is_empty() { 0 } else { STAMPS };
+    flags |= if incarnation.rights.is_empty() { 0 } else { RIGHTS };
     out.push(flags);
     out.extend_from_slice(&incarnation.fingerprint.to_le_bytes());
     write(out, &(incarnation.values.len() as u64))?;
@@ -71,6 +75,9 @@ fn encode_incarnation(out: &mut Vec<u8>, incarnation: &Incarnation) -> Result<()
     if touched {
         write(out, &incarnation.touched)?;
     }
+    if flags & RIGHTS != 0 {
+        write(out, &incarnation.rights)?;
+    }
     Ok(())
 }
 
@@ -91,7 +98,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Lsn, RowState), Error> {
         });
     }
     if format != FORMAT {
-        return Err(damaged(format_args!("row format {format} never was")));
+        return Err(damaged(format_args!("row format {format} is of no release")));
     }
     let lsn = Lsn(input.read()?);
     let count: u64 = input.read()?;
@@ -114,7 +121,7 @@ fn decode_incarnation(input: &mut Input<'_>) -> Result<Incarnation, Error> {
     let id: TxnId = input.read()?;
     let born: Stamp = input.read()?;
     let flags = input.byte()?;
-    if flags & !(DIED | TOUCHED | STAMPS) != 0 {
+    if flags & !(DIED | TOUCHED | STAMPS | RIGHTS) != 0 {
         return Err(damaged(format_args!("row flags {flags} are not known")));
     }
     let mut fingerprint = [0; 8];
@@ -129,8 +136,9 @@ fn decode_incarnation(input: &mut Input<'_>) -> Result<Incarnation, Error> {
     let stamps: Vec<CellStamp> = if flags & STAMPS != 0 { input.read()? } else { Vec::new() };
     let died = if flags & DIED != 0 { Some(input.read()?) } else { None };
     let touched = if flags & TOUCHED != 0 { input.read()? } else { Frontier::default() };
-    let values = values.into();
-    Ok(Incarnation { id, born, values, stamps, died, touched, fingerprint: u64::from_le_bytes(fingerprint) })
+    let rights = if flags & RIGHTS != 0 { input.read()? } else { Rights::default() };
+    let (values, fingerprint) = (values.into(), u64::from_le_bytes(fingerprint));
+    Ok(Incarnation { id, born, values, stamps, died, touched, fingerprint, rights })
 }
 
 struct Input<'a> {

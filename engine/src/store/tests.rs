@@ -3,7 +3,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use gemini_shadow_ops::row::CellStamp;
 use gemini_shadow_ops::{
-    ColumnId, Dot, Frontier, Hlc, Incarnation, Interval, RowState, SiteId, Stamp, TxnId, Value,
+    BoundSide, ColumnId, Dot, EntryId, Frontier, Hlc, Incarnation, Interval, Reservation, Rights, RowState,
+    Share, SiteId, Stamp, TxnId, Value,
 };
 use proptest::prelude::*;
 
@@ -49,6 +50,34 @@ fn frontiers() -> impl Strategy<Value = Frontier> {
     })
 }
 
+fn rights() -> impl Strategy<Value = Rights> {
+    let share = (any::<u16>(), any::<u16>(), any::<i64>(), any::<i64>(), any::<i64>());
+    let shares = prop::collection::vec(share, 0..3);
+    (shares, prop::collection::vec((any::<u16>(), any::<u64>(), any::<i64>()), 0..2)).prop_map(
+        |(shares, reserved)| Rights {
+            shares: shares
+                .into_iter()
+                .map(|(column, site, added, at_least, at_most)| Share {
+                    column: ColumnId(column),
+                    site: SiteId(site),
+                    added: Value::Int8(added),
+                    at_least: Value::Int8(at_least),
+                    at_most: Value::Int8(at_most),
+                })
+                .collect(),
+            reserved: reserved
+                .into_iter()
+                .map(|(site, counter, amount)| Reservation {
+                    entry: EntryId { site: SiteId(site), start: 1, counter },
+                    column: ColumnId(1),
+                    side: BoundSide::AtMost,
+                    amount: Value::Int8(amount),
+                })
+                .collect(),
+        },
+    )
+}
+
 prop_compose! {
     fn incarnations()(
         id in ids(),
@@ -58,10 +87,11 @@ prop_compose! {
         died in prop::option::of(frontiers()),
         touched in frontiers(),
         fingerprint in any::<u64>(),
+        rights in rights(),
     ) -> Incarnation {
         let stamps =
             stamps.into_iter().map(|(c, stamp, by)| CellStamp { column: ColumnId(c), stamp, by }).collect();
-        Incarnation { id, born, values: values.into(), stamps, died, touched, fingerprint }
+        Incarnation { id, born, values: values.into(), stamps, died, touched, fingerprint, rights }
     }
 }
 
@@ -109,6 +139,7 @@ fn a_rows_bytes_never_change() {
                 died: None,
                 touched: seen.clone(),
                 fingerprint: 0x0102_0304_0506_0708,
+                rights: Rights::default(),
             },
             Incarnation {
                 id: TxnId::Red(6),
@@ -118,13 +149,28 @@ fn a_rows_bytes_never_change() {
                 died: Some(seen),
                 touched: Frontier::default(),
                 fingerprint: 0,
+                rights: Rights {
+                    shares: vec![Share {
+                        column: ColumnId(1),
+                        site: SiteId(2),
+                        added: Value::Int8(-3),
+                        at_least: Value::Int8(4),
+                        at_most: Value::Int8(0),
+                    }],
+                    reserved: vec![Reservation {
+                        entry: EntryId { site: SiteId(2), start: 1, counter: 5 },
+                        column: ColumnId(1),
+                        side: BoundSide::AtLeast,
+                        amount: Value::Int8(1),
+                    }],
+                },
             },
         ],
     };
     let bytes = row::encode(Lsn(1000), &state).expect("encodes");
     let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     let golden = concat!(
-        "01",
+        "02",
         "e807",
         "02", // format, LSN, incarnations
         "000304",
@@ -140,14 +186,16 @@ fn a_rows_bytes_never_change() {
         "01030409", // stamps, touched
         "0106",
         "c8010203",
-        "01",
+        "09",
         "0000000000000000",
         "00",
         "01030409", // ended by a delete
+        "010102040504080400",
+        "0102010501000402", // rights: a share, a reservation
     );
     assert_eq!(hex, golden);
     assert_eq!(row::decode(&bytes), Ok((Lsn(1000), state)));
-    assert!(row::decode(&[2, 0, 0]).is_err_and(|e| e.to_string().contains("format 2")));
+    assert!(row::decode(&[3, 0, 0]).is_err_and(|e| e.to_string().contains("format 3")));
 }
 
 /// A folder of its own, removed when dropped.

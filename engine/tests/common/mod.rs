@@ -170,7 +170,6 @@ impl Site {
             id: EntryId { site: SITE, start: 1, counter: r },
             transaction,
             footprint: Footprint::default(),
-            slacks: vec![],
             tables: vec![],
         });
         self.engine.admit_red(r, Arc::new(entry), &Verdict::Accepted).expect("red applies");

@@ -380,7 +380,7 @@ fn plausible(dot: Dot, t: &ShadowTransaction) -> Result<(), String> {
     Ok(())
 }
 
-/// A red entry waits for its blue deps; that it follows the red ones is its position. A VOID has no deps.
+/// A red entry waits for its blue deps; that it follows the red ones is its position.
 fn admissible(entry: &Entry, applied: &Frontier) -> bool {
     entry.deps().is_none_or(|deps| covers_blue(applied, deps))
 }

@@ -115,6 +115,8 @@ fn what_waits_is_read_back() {
     let void = Arc::new(Entry::Void {
         id: gemini_shadow_ops::EntryId { site: SiteId(1), start: 1, counter: 1 },
         base: 0,
+        deps: Frontier::default(),
+        reserved: Vec::new(),
     });
     c.ordered(0, 1, void, true, &shelf, &mut out);
     let applied: Vec<u64> = out

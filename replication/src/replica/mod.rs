@@ -67,7 +67,7 @@ use crate::clock::Clock;
 use crate::freshness::Freshness;
 use crate::routes::{Passed, Routes};
 use crate::sequencer::{self, Event, Sequencer};
-use crate::wire::{Heartbeat, PeerMessage, Propose, Relay};
+use crate::wire::{Heartbeat, MAX_WANTS, PeerMessage, Propose, Relay, Wants};
 
 /// What a batch covers; see the module's notes on durability.
 #[derive(Clone, Debug)]
@@ -288,6 +288,13 @@ impl Replica {
                 raw.push(Output::Heard { from, message });
                 Ok(())
             }
+            PeerMessage::Wants(Wants { wants }) if wants.len() > MAX_WANTS => {
+                Err(format!("it asks for rights of {} rows at once", wants.len()))
+            }
+            PeerMessage::Wants(Wants { wants }) => {
+                raw.push(Output::Wanted { from, wants });
+                Ok(())
+            }
             PeerMessage::Hello(_)
             | PeerMessage::Relay(_)
             | PeerMessage::Heartbeat(_)
@@ -380,6 +387,11 @@ impl Replica {
         self.sequencer.next_entry_id()
     }
 
+    /// Whether an entry could be sent on its way now; if not, why.
+    pub fn may_propose(&self) -> Result<(), Unavailable> {
+        self.sequencer.may_propose()
+    }
+
     /// Proposes an entry of this site. Its id is from [`Replica::next_entry_id`], its deps are within [`Replica::applied`]. It
     /// is sent once its id is noted on disk (and with it everything it depends on). Whatever the error says, nothing was sent.
     pub fn propose(
@@ -469,7 +481,7 @@ impl Replica {
         }
     }
 
-    /// Says something of the site's own ([`Output::Heard`]) to a peer; dropped if there is no way.
+    /// Says something of the site's own ([`Output::Heard`], [`Output::Wanted`]) to a peer; dropped if there is no way.
     pub fn say(&mut self, to: SiteId, message: PeerMessage, out: &mut Vec<Output>) {
         self.emit(Output::Send { to, message }, out);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gemini_shadow_ops::{Dot, Entry, EntryId, Frontier, Members, ShadowTransaction, SiteId};
 
 use crate::sequencer::SequencerRecovery;
-use crate::wire::{PeerMessage, Removed};
+use crate::wire::{PeerMessage, Removed, Want};
 
 /// What a replica is told when it is made.
 #[derive(Clone, Debug)]
@@ -134,6 +134,13 @@ pub enum Output {
         from: SiteId,
         /// What.
         message: PeerMessage,
+    },
+    /// A peer asks for rights: the site gives some in a blue transaction of its own.
+    Wanted {
+        /// Who asks.
+        from: SiteId,
+        /// For what.
+        wants: Vec<Want>,
     },
     /// A majority of the sites have our blue transactions up to n on disk.
     Replicated {

@@ -12,7 +12,8 @@
 //!                                                                  the entry or the VOID is ordered: whichever comes first counts
 //! ```
 //!
-//! After a restart every id that is noted and not closed starts at the VOID.
+//! After a restart every id that is noted and not closed starts at the VOID. So does, at its failure, an entry for which rights
+//! were put aside, sent or not: only the order gives them back, because then every site does at the same red index.
 //!
 //! At the leader: an entry whose dependencies are held is proposed to raft at once. One that lacks some waits in
 //! the inbox (they are wanted) and is refused after the commit timeout; so is one whose stamp is too far ahead, at once.
@@ -68,6 +69,12 @@ impl Open {
     fn new(entry: Arc<Entry>, noted: u64, deadline: Option<u64>) -> Open {
         Open { entry, noted, deadline, sent: None, left: false, accepted: None, reason: None }
     }
+
+    /// From now on its VOID is proposed.
+    fn give_up(&mut self) {
+        self.entry = Arc::new(self.entry.void());
+        (self.deadline, self.sent, self.accepted) = (None, None, None);
+    }
 }
 
 /// An entry at the leader that cannot be proposed yet.
@@ -90,21 +97,18 @@ pub(super) struct Proposals {
 
 impl Proposals {
     /// After a restart: a VOID for every id without an end.
-    pub(super) fn recovered(open: impl IntoIterator<Item = (EntryId, u64)>) -> Proposals {
-        let void = |(id, base)| {
-            let entry = Arc::new(Entry::Void { id, base });
-            (id, Open::new(entry, 0, None))
-        };
-        Proposals { open: open.into_iter().map(void).collect(), ..Proposals::default() }
+    pub(super) fn recovered(voids: impl IntoIterator<Item = Entry>) -> Proposals {
+        let open = |void: Entry| (void.id(), Open::new(Arc::new(void), 0, None));
+        Proposals { open: voids.into_iter().map(open).collect(), ..Proposals::default() }
     }
 
     pub(super) fn open(&self) -> usize {
         self.open.len()
     }
 
-    /// Each with its entry's base.
-    pub(super) fn open_ids(&self) -> Vec<(EntryId, u64)> {
-        self.open.iter().map(|(id, open)| (*id, open.entry.base())).collect()
+    /// The VOIDs that would end them.
+    pub(super) fn open_voids(&self) -> Vec<Entry> {
+        self.open.values().map(|open| open.entry.void()).collect()
     }
 
     /// An entry stands at this index of our log.
@@ -137,14 +141,8 @@ impl Sequencer {
         (!majority).then_some(Unavailable { unreachable, majority })
     }
 
-    /// Begins to have an entry of this site ordered. See the module for what follows.
-    pub fn propose(
-        &mut self,
-        now: u64,
-        entry: Arc<Entry>,
-        deadline: u64,
-        out: &mut Vec<Event>,
-    ) -> Result<(), Unavailable> {
+    /// Whether an entry could be sent on its way now.
+    pub fn may_propose(&self) -> Result<(), Unavailable> {
         if let Some(why) = self.unavailable() {
             return Err(why);
         }
@@ -154,6 +152,18 @@ impl Sequencer {
         if self.proposals.open.len() >= OPEN {
             return Err(Unavailable { unreachable: Vec::new(), majority: true });
         }
+        Ok(())
+    }
+
+    /// Begins to have an entry of this site ordered. See the module for what follows.
+    pub fn propose(
+        &mut self,
+        now: u64,
+        entry: Arc<Entry>,
+        deadline: u64,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Unavailable> {
+        self.may_propose()?;
         let (id, _) = ticket(&entry);
         assert_eq!(
             (id.site, id.start),
@@ -164,7 +174,7 @@ impl Sequencer {
         let noted = match &*entry {
             Entry::Member(_) => 0,
             _ => {
-                self.persist(&Record::Open(id, entry.base()), out);
+                self.persist(&Record::Open(entry.void()), out);
                 self.appended
             }
         };
@@ -227,16 +237,18 @@ impl Sequencer {
                 self.withdraw(id);
                 continue;
             }
+            let none = Unavailable { unreachable: Vec::new(), majority: true };
             let failure = if open.left && !planted(Fault::UnavailableAfterSending) {
-                open.entry = Arc::new(Entry::Void { id, base: open.entry.base() });
                 let reason = open.reason.take();
-                (open.deadline, open.sent, open.accepted) = (None, None, None);
+                open.give_up();
                 Failure::Unknown { reason }
+            } else if !open.entry.reserved().is_empty() {
+                open.give_up();
+                Failure::Unavailable(why.clone().unwrap_or(none))
             } else {
                 self.proposals.open.remove(&id);
                 self.proposals.inbox.retain(|w| ticket(&w.entry) != (id, false));
                 self.persist(&Record::Closed(id), out);
-                let none = Unavailable { unreachable: Vec::new(), majority: true };
                 Failure::Unavailable(why.clone().unwrap_or(none))
             };
             out.push(Event::Out(Output::Failed { id, failure }));
@@ -347,7 +359,7 @@ impl Sequencer {
         let ready = match &**entry {
             Entry::Transaction(_) if planted(Fault::ProposedBeforeDeps) => true,
             Entry::Transaction(t) => self.missing(entry).is_none() && t.transaction.deps.red <= known,
-            Entry::Void { .. } => true,
+            Entry::Void { .. } => self.missing(entry).is_none(),
             Entry::Member(member) => self.missing(entry).is_none() && self.timely(&member.change),
         };
         if !ready || self.node.raft.lead_transferee.is_some() || !self.offer(entry) {

@@ -11,7 +11,7 @@ use crate::replica::ReplicaError;
 use crate::wire::LogEntry;
 
 /// The body of one `Record::Sequencer`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
     /// Entries from `first` on, in place of what was there.
     Entries {
@@ -22,8 +22,8 @@ pub enum Record {
     },
     /// Term, vote and commit.
     Hard(Hard),
-    /// An id of ours that is about to be sent, and its entry's base.
-    Open(EntryId, u64),
+    /// An entry of ours is about to be sent: the VOID that ends it, should we not know what became of it.
+    Open(Entry),
     /// The log has decided it, or it was never sent.
     Closed(EntryId),
     /// Stands for all records before it.
@@ -34,8 +34,8 @@ pub enum Record {
         base: Base,
         /// Its entries: term and body.
         slots: Vec<(u64, Body)>,
-        /// Ids of ours that are not decided, with their entries' bases.
-        open: Vec<(EntryId, u64)>,
+        /// The VOIDs of entries of ours that are not decided.
+        open: Vec<Entry>,
     },
 }
 
@@ -63,7 +63,7 @@ pub fn beginning(r: u64) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub struct SequencerRecovery {
     storage: Storage,
-    open: BTreeMap<EntryId, u64>,
+    open: BTreeMap<EntryId, Entry>,
     /// Entries that do not follow what came before. A log that was cut begins anywhere: what stands before the first
     /// [`Record::Whole`] is then superseded by it, and only a log without one contradicts itself.
     gap: Option<ReplicaError>,
@@ -86,7 +86,7 @@ impl SequencerRecovery {
                 self.storage.hard = Hard { vote: 0, ..hard }
             }
             Record::Hard(hard) => self.storage.hard = hard,
-            Record::Open(id, base) => _ = self.open.insert(id, base),
+            Record::Open(void) => _ = self.open.insert(void.id(), forgetful(void)),
             Record::Closed(id) => _ = self.open.remove(&id),
             Record::Whole { hard, base, slots, open } => {
                 let mut storage = Storage::new(base, hard);
@@ -98,7 +98,7 @@ impl SequencerRecovery {
                 }
                 storage.append(base.index + 1, slots).map_err(ReplicaError::Inconsistent)?;
                 self.storage = storage;
-                self.open = open.into_iter().collect();
+                self.open = open.into_iter().map(|void| (void.id(), forgetful(void))).collect();
                 self.gap = None;
             }
         }
@@ -106,11 +106,21 @@ impl SequencerRecovery {
     }
 
     /// What the records came to.
-    pub(super) fn finish(self) -> Result<(Storage, BTreeMap<EntryId, u64>), ReplicaError> {
+    pub(super) fn finish(self) -> Result<(Storage, Vec<Entry>), ReplicaError> {
         match self.gap {
             Some(gap) => Err(gap),
-            None => Ok((self.storage, self.open)),
+            None => Ok((self.storage, self.open.into_values().collect())),
         }
+    }
+}
+
+/// A VOID as it was noted.
+fn forgetful(void: Entry) -> Entry {
+    match void {
+        Entry::Void { id, base, deps, .. } if planted(Fault::ReservationLostAtRestart) => {
+            Entry::Void { id, base, deps, reserved: Vec::new() }
+        }
+        void => void,
     }
 }
 
@@ -135,7 +145,7 @@ pub fn describe(record: &[u8]) -> String {
             format!("entries {first}.. [{}]", entries.iter().map(name).collect::<Vec<_>>().join(" "))
         }
         Ok(Record::Hard(Hard { term, vote, commit })) => format!("term {term} vote {vote} commit {commit}"),
-        Ok(Record::Open(id, _)) => format!("open {id}"),
+        Ok(Record::Open(void)) => format!("open {}", void.id()),
         Ok(Record::Closed(id)) => format!("closed {id}"),
         Ok(Record::Whole { .. }) => "whole".into(),
         Err(error) => error.to_string(),

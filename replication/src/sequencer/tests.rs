@@ -143,7 +143,6 @@ fn body(counter: u64, deps: Frontier) -> Blob {
         id,
         transaction,
         footprint: Default::default(),
-        slacks: Vec::new(),
         tables: Vec::new(),
     });
     Blob(Bytes::from(postcard::to_allocvec(&entry).expect("fits")))

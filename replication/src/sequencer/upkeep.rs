@@ -117,7 +117,7 @@ impl Sequencer {
         let storage = self.node.store();
         let slots = storage.slots().map(|(_, slot)| (slot.term, slot.body.clone())).collect();
         let (hard, base) = (storage.hard, storage.base());
-        Record::Whole { hard, base, slots, open: self.proposals.open_ids() }
+        Record::Whole { hard, base, slots, open: self.proposals.open_voids() }
     }
 }
 

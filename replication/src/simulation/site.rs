@@ -229,6 +229,6 @@ pub fn transaction(origin: SiteId, now: u64, deps: Frontier) -> Arc<ShadowTransa
 pub fn entry(site: &mut Site, now: u64) -> Arc<Entry> {
     let id = site.replica.next_entry_id();
     let transaction = transaction(site.id, now, site.replica.applied().clone());
-    let (footprint, slacks, tables) = (Footprint::default(), Vec::new(), Vec::new());
-    Arc::new(Entry::Transaction(RedTransaction { id, transaction, footprint, slacks, tables }))
+    let (footprint, tables) = (Footprint::default(), Vec::new());
+    Arc::new(Entry::Transaction(RedTransaction { id, transaction, footprint, tables }))
 }

@@ -6,7 +6,7 @@ use gemini_shadow_ops::Entry;
 
 use super::{
     Acks, Answer, Blue, Fetch, FetchReply, Fill, Heartbeat, Hello, Looked, Offer, PeerMessage, Proposal,
-    RaftMessage, Rejected, Tail,
+    RaftMessage, Rejected, Tail, Wants,
 };
 
 impl fmt::Display for PeerMessage {
@@ -35,6 +35,7 @@ impl fmt::Display for PeerMessage {
             PeerMessage::Look(m) => {
                 write!(f, "Look {} at {} rows of t{} at {}", m.id, m.sum.rows, m.table, m.frontier)
             }
+            PeerMessage::Wants(Wants { wants }) => write!(f, "Wants rights of {} rows", wants.len()),
             PeerMessage::Looked(Looked { id, frontier, rows: None, .. }) => {
                 write!(f, "Looked {id} same at {frontier}")
             }

@@ -112,7 +112,8 @@ mod kind {
     pub const LOOKED: u8 = 13;
     pub const FILL: u8 = 14;
     pub const REMOVED: u8 = 15;
-    pub const LAST: u8 = REMOVED;
+    pub const WANTS: u8 = 16;
+    pub const LAST: u8 = WANTS;
 }
 
 impl PeerMessage {
@@ -134,6 +135,7 @@ impl PeerMessage {
             PeerMessage::Looked(_) => kind::LOOKED,
             PeerMessage::Fill(_) => kind::FILL,
             PeerMessage::Removed(_) => kind::REMOVED,
+            PeerMessage::Wants(_) => kind::WANTS,
         }
     }
 
@@ -199,6 +201,7 @@ impl PeerMessage {
             PeerMessage::Looked(m) => write(kind, m, into),
             PeerMessage::Fill(m) => write(kind, m, into),
             PeerMessage::Removed(m) => write(kind, m, into),
+            PeerMessage::Wants(m) => write(kind, m, into),
         }
     }
 
@@ -227,6 +230,7 @@ impl PeerMessage {
             kind::LOOKED => PeerMessage::Looked(read(kind, body)?),
             kind::FILL => PeerMessage::Fill(read(kind, body)?),
             kind::REMOVED => PeerMessage::Removed(read(kind, body)?),
+            kind::WANTS => PeerMessage::Wants(read(kind, body)?),
             other => return Err(WireError::Kind(other)),
         })
     }

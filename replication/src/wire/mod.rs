@@ -26,7 +26,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use gemini_shadow_ops::{Entry, EntryId, Frontier, Hlc, Key, ShadowTransaction, SiteId, TableId};
+use gemini_shadow_ops::{
+    BoundSide, ColumnId, Entry, EntryId, Frontier, Hlc, Key, ShadowTransaction, SiteId, TableId, TxnId, Value,
+};
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
@@ -72,6 +74,8 @@ pub enum PeerMessage {
     Fill(Fill),
     /// Said to a site that is no member any more.
     Removed(Removed),
+    /// Asks for rights. Answered, if at all, by a blue transaction that gives some.
+    Wants(Wants),
 }
 
 /// The first message in each direction on a new link.
@@ -417,6 +421,31 @@ impl RangeSum {
         }
         sum
     }
+}
+
+/// Asks for rights of some rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wants {
+    /// At most [`MAX_WANTS`].
+    pub wants: Vec<Want>,
+}
+
+/// Of so many rows may one message ask for rights.
+pub const MAX_WANTS: usize = 256;
+
+/// Rights of one row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Want {
+    pub table: TableId,
+    pub key: Key,
+    pub incarnation: TxnId,
+    pub column: ColumnId,
+    pub side: BoundSide,
+    /// A spend waits for so many.
+    pub need: Value,
+    /// So many would keep the next ones from waiting.
+    pub hope: Value,
 }
 
 /// An entry on its way to the leader.

@@ -25,7 +25,6 @@ impl Rule {
             Rule::ReferencedRow => "referenced row",
             Rule::KeyUpdate => "key update",
             Rule::CheckAcrossColumns => "check across columns",
-            Rule::Bound => "bound",
             Rule::DeltaAssigned => "delta assigned",
             Rule::DeltaNearRange => "delta near its range",
             Rule::ExplicitSequenceValue => "explicit sequence value",
@@ -61,14 +60,6 @@ impl Words<'_> {
             Rule::ForeignKey => self.foreign_key(),
             Rule::ReferencedRow => self.referenced_row(),
             Rule::CheckAcrossColumns => self.across_columns(),
-            Rule::Bound => (
-                format!(
-                    "an addition to {} towards the bound of {} can exceed it together with another site's",
-                    self.column(),
-                    self.constraint()
-                ),
-                None,
-            ),
             Rule::KeyUpdate => (format!("primary key values of {} are changed", self.name()), None),
             Rule::DeltaAssigned => (
                 format!("{} is assigned a value, which depends on the value it replaces", self.column()),

@@ -84,7 +84,7 @@ fn append_only(scope: &Scope<'_>, table: &Table, op: &DraftOp) -> Result<(), Dra
                 None => Ok(()),
             }
         }
-        Op::Insert { .. } | Op::Schema(_) => Ok(()),
+        Op::Insert { .. } | Op::Schema(_) | Op::Rights { .. } => Ok(()),
     }
 }
 

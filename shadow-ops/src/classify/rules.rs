@@ -6,27 +6,28 @@ use super::scope::{Scope, cell};
 use super::{Reason, Rule};
 use crate::draft::DraftOp;
 use crate::fault::{Fault, planted};
-use crate::footprint::{ColumnSet, Slack};
+use crate::footprint::ColumnSet;
 use crate::ids::{ColumnId, ConstraintId, TableId, TxnId};
 use crate::op::{Key, Op, Write};
-use crate::schema::{BoundSide, Column, ForeignKey, Index, MergeRule, RowRule, Schema, Table};
+use crate::rights::{SIDES, Spend, exact, towards};
+use crate::schema::{Column, ForeignKey, Index, MergeRule, RowRule, Schema, Table};
 use crate::value::key::index_has_null;
-use crate::value::{DataType, Row, Value, arith};
+use crate::value::{Row, Value, arith};
 
-/// Collects reasons and slacks over the effects of a draft.
+/// Collects reasons and spends over the effects of a draft.
 pub(super) struct Verdicts<'a> {
     scope: &'a Scope<'a>,
     reasons: BTreeSet<Reason>,
-    slacks: Vec<Slack>,
+    spends: Vec<Spend>,
 }
 
 impl<'a> Verdicts<'a> {
     pub fn new(scope: &'a Scope<'a>) -> Verdicts<'a> {
-        Verdicts { scope, reasons: BTreeSet::new(), slacks: Vec::new() }
+        Verdicts { scope, reasons: BTreeSet::new(), spends: Vec::new() }
     }
 
-    pub fn finish(self) -> (Vec<Reason>, Vec<Slack>) {
-        (self.reasons.into_iter().collect(), self.slacks)
+    pub fn finish(self) -> (Vec<Reason>, Vec<Spend>) {
+        (self.reasons.into_iter().collect(), self.spends)
     }
 
     fn red(
@@ -58,6 +59,8 @@ impl<'a> Verdicts<'a> {
                 Some(table) => self.delete(op, table),
                 None => self.red(*id, None, None, Rule::Unknown),
             },
+            // The site's own, never a generator's.
+            Op::Rights { table, .. } => self.red(*table, None, None, Rule::Unknown),
         }
     }
 
@@ -121,8 +124,12 @@ impl<'a> Verdicts<'a> {
                 (MergeRule::Strict, Write::Set(_)) => {
                     self.red(table.id, Some(*id), None, Rule::StrictColumn);
                 }
-                (MergeRule::Delta, Write::Add(change)) => {
-                    self.delta(op, table, key, of, column, before, change);
+                (MergeRule::Delta, Write::Add(change)) if !table.is_bounded(*id) => {
+                    self.delta(op, table, column, before, change);
+                }
+                (MergeRule::Delta, Write::Bounded(change)) => {
+                    self.delta(op, table, column, before, change);
+                    self.spend(table, key, of, *id, change);
                 }
                 (MergeRule::Lww, Write::Set(_))
                 | (MergeRule::Max, Write::Max(_))
@@ -214,17 +221,7 @@ impl<'a> Verdicts<'a> {
         }
     }
 
-    #[allow(clippy::too_many_arguments)] // one effect, taken apart
-    fn delta(
-        &mut self,
-        op: &DraftOp,
-        table: &Table,
-        key: &Key,
-        of: &[TxnId],
-        column: &Column,
-        before: &Row,
-        change: &Value,
-    ) {
+    fn delta(&mut self, op: &DraftOp, table: &Table, column: &Column, before: &Row, change: &Value) {
         if op.facts.assigned.contains(&column.id) {
             self.red(table.id, Some(column.id), None, Rule::DeltaAssigned);
         }
@@ -236,39 +233,24 @@ impl<'a> Verdicts<'a> {
         if arith::past_half(&column.ty, &after) && sign(&after).is_none_or(|s| s == direction) {
             self.red(table.id, Some(column.id), None, Rule::DeltaNearRange);
         }
-        let ty = if column.ty.is_integer() { DataType::Int8 } else { DataType::Numeric(None) };
-        for (check, bound) in table.bounds(column.id) {
-            let (slack, spend) = match bound.side {
-                BoundSide::AtLeast => (arith::sub(&ty, seen, &bound.limit), arith::neg(&ty, change)),
-                BoundSide::AtMost => (arith::sub(&ty, &bound.limit, seen), arith::add(&ty, &zero(), change)),
-            };
-            if sign(&spend) == Some(1) && !planted(Fault::BoundUnguarded) {
-                self.red(table.id, Some(column.id), Some(check.id), Rule::Bound);
-            }
-            let Some(incarnation) = of.first().copied() else { continue };
-            if direction != 0 {
-                self.slacks.push(Slack {
-                    constraint: check.id,
-                    table: table.id,
-                    key: key.clone(),
-                    incarnation,
-                    column: column.id,
-                    statement: op.statement,
-                    side: bound.side,
-                    slack,
-                    spend,
-                });
+    }
+
+    /// What an addition takes of the slack of each bound that it moves towards.
+    fn spend(&mut self, table: &Table, key: &Key, of: &[TxnId], column: ColumnId, change: &Value) {
+        let Some(incarnation) = of.first().copied() else { return };
+        for side in SIDES {
+            let Some((constraint, _)) = table.bound(column, side) else { continue };
+            let amount = towards(&exact(table, column), change, side);
+            if sign(&amount) == Some(1) && !planted(Fault::SpendUngated) {
+                let (table, key) = (table.id, key.clone());
+                self.spends.push(Spend { constraint, table, key, incarnation, column, side, amount });
             }
         }
     }
 }
 
-fn zero() -> Value {
-    Value::Int8(0)
-}
-
 /// The sign of a number; None for NaN and what is no number.
-pub(crate) fn sign(value: &Value) -> Option<i8> {
+pub fn sign(value: &Value) -> Option<i8> {
     if let Some(n) = value.as_i64() {
         return Some(n.signum() as i8);
     }
@@ -368,11 +350,6 @@ pub fn ordinary_reasons(schema: &Schema, table: TableId) -> Vec<Reason> {
     for column in table.columns.iter().filter(|c| !table.is_primary(c.id) && !c.hidden) {
         if column.merge == MergeRule::Strict {
             found.insert(reason(Some(column.id), None, Rule::StrictColumn));
-        }
-        if column.merge == MergeRule::Delta {
-            for (check, _) in table.bounds(column.id) {
-                found.insert(reason(Some(column.id), Some(check.id), Rule::Bound));
-            }
         }
     }
     let written = table.columns.iter().filter(|c| c.merge != MergeRule::Strict).map(|c| c.id).collect();

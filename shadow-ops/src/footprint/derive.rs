@@ -84,6 +84,7 @@ impl<'a> Derivation<'a> {
                     }
                 }
                 Op::Schema(change) => self.schema_change(op.statement, change),
+                Op::Rights { .. } => {} // rights are nobody's reading
             }
         }
         for read in &draft.reads {

@@ -4,9 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Bound, Check, Column, ForeignKey, Index, MergeRule, Minting, RowRule, Schema, Sequence, Table};
+use super::{
+    Bound, BoundSide, Check, Column, ForeignKey, Index, MergeRule, Minting, RowRule, Schema, Sequence, Table,
+};
 use crate::footprint::ColumnSet;
 use crate::ids::{ColumnId, ConstraintId, IndexId, SequenceId, TableId};
+use crate::value::Value;
 
 impl Schema {
     /// The table of this id.
@@ -159,6 +162,27 @@ impl Table {
         self.checks.iter().flat_map(move |check| {
             check.bounds.iter().filter(move |b| b.column == column).map(move |b| (check, b))
         })
+    }
+
+    /// The tightest bound of a delta column to one side, with the CHECK it comes from; None for every other column.
+    pub fn bound(&self, column: ColumnId, side: BoundSide) -> Option<(ConstraintId, &Value)> {
+        if self.merge(column) != MergeRule::Delta {
+            return None;
+        }
+        let of_side = self.bounds(column).filter(|(_, bound)| bound.side == side);
+        let tightest = of_side.reduce(|a, b| {
+            let tighter = match side {
+                BoundSide::AtLeast => b.1.limit.compare(&a.1.limit).is_gt(),
+                BoundSide::AtMost => b.1.limit.compare(&a.1.limit).is_lt(),
+            };
+            if tighter { b } else { a }
+        });
+        tightest.map(|(check, bound)| (check.id, &bound.limit))
+    }
+
+    /// Whether additions to a column are accounted to their origins.
+    pub fn is_bounded(&self, column: ColumnId) -> bool {
+        self.merge(column) == MergeRule::Delta && self.bounds(column).next().is_some()
     }
 
     /// Sets of columns that a constraint ties together: CHECKs, composite FOREIGN KEYs, and generated columns with their inputs.

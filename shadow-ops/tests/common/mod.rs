@@ -221,7 +221,7 @@ pub fn update(table: &Table, before: &Row, cells: Vec<(u16, Write)>) -> DraftOp 
     for (column, write) in &cells {
         let cell = &mut after[usize::from(*column)];
         *cell = match write {
-            Write::Add(v) => value::arith::add(&DataType::Int4, cell, v),
+            Write::Add(v) | Write::Bounded(v) => value::arith::add(&DataType::Int4, cell, v),
             Write::Set(v) | Write::Max(v) | Write::Min(v) => v.clone(),
         };
     }
@@ -245,6 +245,10 @@ pub fn set(n: i32) -> Write {
 
 pub fn add(n: i32) -> Write {
     Write::Add(Value::Int4(n))
+}
+
+pub fn bounded(n: i32) -> Write {
+    Write::Bounded(Value::Int4(n))
 }
 
 pub fn draft(ops: Vec<DraftOp>) -> Draft {

@@ -17,7 +17,7 @@ use gemini_shadow_ops::*;
 use crate::declared::{broken, strict_pair};
 use crate::family::Case;
 use crate::generator::{Act, Statement, generate, holds};
-use crate::history::{History, Txn};
+use crate::history::{History, State, Txn};
 
 /// What was tried.
 #[derive(Default)]
@@ -59,7 +59,40 @@ fn base(case: &Case) -> Vec<Op> {
         let draft = generate(&case.schema, empty.state(0), &vec![act.clone()], 0, &Frontier::default());
         draft.unwrap_or_else(|| panic!("{}: {act:?} into {}", case.name, table.name)).ops
     });
-    ops.map(|op| op.op).collect()
+    let mut ops: Vec<Op> = ops.map(|op| op.op).collect();
+    ops.extend(gifts(case));
+    ops
+}
+
+/// Of the first row's rights, which are all its creator's, those of the second transaction's site towards `x >= c`, and those of
+/// the first's and the third's towards `x <= c`.
+fn gifts(case: &Case) -> Vec<Op> {
+    use BoundSide::{AtLeast, AtMost};
+    let mut ops = Vec::new();
+    for table in case.schema.tables.values().filter(|t| t.is_bounded(ColumnId(1))) {
+        let gift =
+            |(side, to)| Move::Gift { column: ColumnId(1), side, to: SiteId(to), amount: Value::Int4(1) };
+        let bounds = [(AtLeast, 2), (AtMost, 1), (AtMost, 3)];
+        let moves: Vec<Move> = bounds
+            .into_iter()
+            .filter(|(side, _)| table.bound(ColumnId(1), *side).is_some())
+            .map(gift)
+            .collect();
+        let key = Key(gemini_shadow_ops::value::key::encode_key(&[Value::Int4(1)]).0);
+        ops.push(Op::Rights { table: table.id, key, of: None, moves });
+    }
+    ops
+}
+
+/// Whether the site that runs it has the rights for what it spends, on its own snapshot.
+fn covered(schema: &Schema, state: &State, spends: &[Spend], site: SiteId) -> bool {
+    spends.iter().all(|spend| {
+        let table = schema.table(spend.table).expect("declared");
+        let row = &state.rows[&(spend.table, spend.key.clone())];
+        let row = row.incarnation(spend.incarnation).expect("what it saw");
+        let has = row.rights_of(table, spend.column, spend.side, site).expect("a bound");
+        has.compare(&spend.amount).is_ge()
+    })
 }
 
 impl Walk<'_> {
@@ -114,6 +147,10 @@ impl Walk<'_> {
         let ops = draft.ops.into_iter().map(|op| op.op).collect();
         let txn = Txn { id: history.next_id(color), stamp: history.stamp(set, 0), seen, ops };
         if !holds(schema, state, &txn) {
+            return None;
+        }
+        // It asks others, and nobody answers. (With one transaction a site, a red one need not put its rights aside.)
+        if !forced && !covered(schema, state, &classified.spends, txn.stamp.site) {
             return None;
         }
         if color == Color::Blue {

@@ -157,7 +157,7 @@ impl Lowering<'_> {
                 facts.assigned.push(column.id);
             }
             after[usize::from(*slot)] = visible(column.merge, &old, &new);
-            cells.insert(column.id, lower(column, &old, new));
+            cells.insert(column.id, lower(table, column, &old, new));
         }
         compute(table, &mut after);
         ship_whole(table, &after, &mut cells);
@@ -167,10 +167,10 @@ impl Lowering<'_> {
     }
 }
 
-fn lower(column: &Column, old: &Value, new: Value) -> Write {
+fn lower(table: &Table, column: &Column, old: &Value, new: Value) -> Write {
     match column.merge {
         MergeRule::Strict | MergeRule::Lww => Write::Set(new),
-        MergeRule::Delta => Write::Add(arith::sub(&column.ty, &new, old)),
+        MergeRule::Delta => Write::delta(table, column.id, arith::sub(&column.ty, &new, old)),
         MergeRule::Max => Write::Max(new),
         MergeRule::Min => Write::Min(new),
     }

@@ -184,7 +184,7 @@ fn promises(history: &History<'_>, table: &Table, set: usize) {
         let kept = |(txn, op): (&Txn, &Op)| match op {
             Op::Insert { .. } => unseen(txn.id),
             Op::Update { .. } => table.rows == RowRule::AddWins && unseen(txn.id),
-            Op::Delete { .. } | Op::Schema(_) => false,
+            Op::Delete { .. } | Op::Rights { .. } | Op::Schema(_) => false,
         };
         let base = row.incarnations.iter().map(|i| i.id).find(|id| applied().all(|t| t.id != *id));
         let survives = base.is_some_and(unseen) || of_row().any(kept);

@@ -57,7 +57,7 @@ fn colors_are_sound() {
 }
 
 /// Red verdicts that nothing in this world needs, by rule. A verdict with several rules counts under each.
-const NEEDLESS: [(Rule, usize); 11] = [
+const NEEDLESS: [(Rule, usize); 10] = [
     (Rule::StrictColumn, 0),
     (Rule::StrictRows, 229),
     (Rule::KeyNotUniqueByConstruction, 0),
@@ -66,7 +66,6 @@ const NEEDLESS: [(Rule, usize); 11] = [
     (Rule::ReferencedRow, 0),
     (Rule::KeyUpdate, 28),
     (Rule::CheckAcrossColumns, 577),
-    (Rule::Bound, 0),
     (Rule::DeltaAssigned, 58),
     (Rule::ExplicitSequenceValue, 48),
 ];

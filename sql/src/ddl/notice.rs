@@ -125,16 +125,6 @@ impl Change<'_> {
     /// A CHECK.
     pub(super) fn notice_check(&mut self, table: &Table, name: &str) {
         let Some(check) = table.checks.iter().find(|c| c.name == name) else { return };
-        if table.is_delta_bound(check) {
-            self.red(
-                format!(
-                    "updates that move \"{}\" towards the bound of constraint \"{name}\" are red",
-                    table.name
-                ),
-                "Moves away from the bound are blue.".into(),
-            );
-            return;
-        }
         if table.check_is_local(check) || check.columns.len() < 2 {
             return;
         }

@@ -6,17 +6,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use gemini_shadow_ops::text::Shown;
 use gemini_shadow_ops::value::{arith, key};
 use gemini_shadow_ops::{
     Classification, Color, ColumnId, DataType, Draft, DraftOp, Facts, Interval, MergeRule, Minted, Numeric,
-    Op, Reason, Row, Schema, Table, TxnId, Value, Write,
+    Op, Reason, Row, Schema, Spend, Table, TxnId, Value, Write,
 };
 
 use super::{Cursor, ExecContext};
 use crate::bind::{Program, SetColumn, SetKind};
 use crate::error::Result;
 use crate::plan::{Prepared, PreparedBody};
-use crate::txn::{ColorSetting, Transaction};
+use crate::txn::{ColorSetting, Transaction, engine_error};
 
 /// Says the colour of a statement, the reasons, and the annotations that would make it blue: one line each.
 pub async fn explain_color(
@@ -28,7 +29,13 @@ pub async fn explain_color(
     let schema = transaction.schema(&*context.host);
     let forced = transaction.options().color == ColorSetting::Red;
     Ok(match judge(prepared, params, context, transaction).await? {
-        Some((classification, note)) => lines(&schema, &classification, forced, note),
+        Some((classification, note)) => {
+            let mut lines = lines(&schema, &classification, forced, note);
+            for spend in &classification.spends {
+                lines.push(rights(&schema, spend, context)?);
+            }
+            lines
+        }
         None => read_only(transaction),
     })
 }
@@ -105,6 +112,30 @@ fn lines(schema: &Schema, classification: &Classification, forced: bool, note: O
     lines
 }
 
+/// Whose rights a spend takes, and whether this site has them.
+fn rights(schema: &Schema, spend: &Spend, context: &ExecContext) -> Result<String> {
+    let table = schema.table(spend.table);
+    let name = table.and_then(|t| t.constraint_name(spend.constraint)).unwrap_or("a bound");
+    let amount = Shown(&spend.amount);
+    let state = context.host.snapshot().state(spend.table, &spend.key).map_err(engine_error)?;
+    let has = table.zip(state.as_ref()).and_then(|(table, state)| {
+        let row = state.incarnation(spend.incarnation)?;
+        row.rights_of(table, spend.column, spend.side, context.host.site())
+    });
+    Ok(match has {
+        Some(has) if has.compare(&spend.amount).is_ge() => {
+            format!("  takes {amount} of the {} rights of {name} that this site has", Shown(&has))
+        }
+        Some(has) => format!(
+            "  takes {amount} rights of {name}: this site has {} and asks other sites for the rest",
+            Shown(&has)
+        ),
+        None => {
+            format!("  takes rights of {name}: blue as far as this site has them, else it asks other sites")
+        }
+    })
+}
+
 /// A reason, for people.
 pub fn reason(schema: &Schema, reason: &Reason) -> String {
     reason.describe(schema).why
@@ -134,6 +165,7 @@ fn shape(prepared: &Prepared, schema: &Schema, draft: &Draft) -> Classification 
             whole.color = Color::Red;
         }
         reasons.extend(one.reasons);
+        whole.spends.extend(one.spends);
     }
     whole.reasons = reasons.into_iter().collect();
     whole
@@ -192,7 +224,7 @@ fn update_shape(table: &Table, program: &Program, set: &[SetColumn], up: bool, d
                 if column.kind == SetKind::Assign {
                     facts.assigned.push(column.column);
                 }
-                Write::Add(one.clone())
+                Write::delta(table, column.column, one.clone())
             }
             MergeRule::Max => Write::Max(value),
             MergeRule::Min => Write::Min(value),

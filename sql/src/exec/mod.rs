@@ -410,7 +410,9 @@ impl Cursor {
 fn mint_error(error: CommitError) -> SqlError {
     match error {
         CommitError::Rejected { sqlstate, message } => SqlError::new(sqlstate, message),
-        CommitError::Unavailable { message } => SqlError::new(sqlstate::CANNOT_CONNECT_NOW, message),
+        CommitError::Unavailable { message } | CommitError::Short { message } => {
+            SqlError::new(sqlstate::CANNOT_CONNECT_NOW, message)
+        }
         CommitError::Unknown { message, .. } => {
             SqlError::new(sqlstate::STATEMENT_COMPLETION_UNKNOWN, message)
         }

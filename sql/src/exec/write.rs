@@ -365,7 +365,7 @@ impl Writer<'_> {
             MergeRule::Strict | MergeRule::Lww => (value.clone(), Write::Set(value)),
             MergeRule::Delta => {
                 let change = delta::difference(&value, &old);
-                (value, Write::Add(change))
+                (value, Write::delta(&program.table, column.id, change))
             }
             MergeRule::Max => (extreme(&old, &value, false), Write::Max(value)),
             MergeRule::Min => (extreme(&old, &value, true), Write::Min(value)),

@@ -54,7 +54,7 @@ impl Failure {
                 .hint("Run the transaction again.");
                 Failure { error: named(error, schema, &item), retry: Some(Retry::After(seq)) }
             }
-            CommitError::Refused { message, item, slack: _ } => {
+            CommitError::Refused { message, item } => {
                 let mut error = SqlError::new(sqlstate::SERIALIZATION_FAILURE, message)
                     .hint("Run the transaction again.");
                 if let Some(item) = &item {
@@ -67,6 +67,12 @@ impl Failure {
                 error: SqlError::new(sqlstate::CANNOT_CONNECT_NOW, message)
                     .detail("The transaction was not sent and has no effect.")
                     .hint("Blue transactions still commit; try the red ones again when the sites are reachable."),
+                retry: None,
+            },
+            CommitError::Short { message } => Failure {
+                error: SqlError::new(sqlstate::CANNOT_CONNECT_NOW, message)
+                    .detail("The transaction has no effect.")
+                    .hint("A bounded counter is as available as its rights: gemini.rights shows which site has them."),
                 retry: None,
             },
             CommitError::Unknown { id, message } => Failure {

@@ -556,6 +556,7 @@ impl Transaction {
             local_reads,
             minted: self.minted_values.iter().copied().collect(),
             explicit: self.explicit_values.iter().copied().collect(),
+            asserted_blue: self.options.color == ColorSetting::Blue,
             durability,
             timeout,
             about: None,

@@ -72,6 +72,7 @@ impl Touched {
         old.computed |= cell.computed;
         old.write = match (&old.write, cell.write) {
             (Write::Add(a), Write::Add(b)) => Write::Add(crate::exec::delta::sum(a, &b)),
+            (Write::Bounded(a), Write::Bounded(b)) => Write::Bounded(crate::exec::delta::sum(a, &b)),
             (Write::Max(a), Write::Max(b)) => Write::Max(if b.compare(a).is_gt() { b } else { a.clone() }),
             (Write::Min(a), Write::Min(b)) => Write::Min(if b.compare(a).is_lt() { b } else { a.clone() }),
             (_, new) => new,

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gemini_engine::Snapshot;
-use gemini_shadow_ops::{Frontier, Key, Op, ShadowTransaction, TableId, TxnId};
+use gemini_shadow_ops::{
+    Entry, EntryId, Frontier, Key, Move, Op, Refusal, ShadowTransaction, TableId, TxnId, Verdict,
+};
 
 use super::history::{News, hash};
 
@@ -20,6 +22,8 @@ pub(super) struct Atomic {
     sums: BTreeMap<(TableId, Key), u64>,
     /// Applied and not shown yet.
     pending: Vec<(TxnId, Arc<ShadowTransaction>)>,
+    /// What puts rights aside for an entry, and the red index at which they were first returned.
+    reserved: BTreeMap<EntryId, (Arc<ShadowTransaction>, Option<u64>)>,
 }
 
 impl Atomic {
@@ -33,6 +37,7 @@ impl Atomic {
     /// The rows that have changed in the reader's eyes.
     pub fn check(&mut self, site: u16, news: &News, snapshot: &Snapshot) -> Touched {
         self.pending.extend(news.effective());
+        self.returns(news);
         let frontier = snapshot.frontier();
         let mut touched = Touched::new();
         let pending = std::mem::take(&mut self.pending);
@@ -53,6 +58,44 @@ impl Atomic {
         }
         touched.iter().for_each(|at| self.row(site, snapshot, at));
         touched
+    }
+
+    /// An entry's decision returns what was put aside for it: an effect of its own on each of the rows.
+    fn returns(&mut self, news: &News) {
+        for (_, transaction) in &news.blue {
+            let moves = transaction.ops.iter().flat_map(|op| match &op.op {
+                Op::Rights { moves, .. } => moves.as_slice(),
+                _ => &[],
+            });
+            let entry = moves.into_iter().find_map(|m| match m {
+                Move::Reserve { entry, .. } => Some(*entry),
+                _ => None,
+            });
+            if let Some(entry) = entry {
+                self.reserved.entry(entry).or_insert((transaction.clone(), None));
+            }
+        }
+        for (r, entry, verdict) in &news.red {
+            // Of a removed site nothing is returned; of a second copy there is nothing to return.
+            let stays = matches!((&**entry, verdict), (Entry::Transaction(_), Verdict::Void))
+                || matches!(verdict, Verdict::Refused(Refusal::Removed { .. }));
+            if stays {
+                continue;
+            }
+            let Some((put_aside, returned)) = self.reserved.get_mut(&entry.id()) else { continue };
+            if *returned.get_or_insert(*r) != *r {
+                continue;
+            }
+            let mut back = ShadowTransaction::clone(put_aside);
+            let mut seen = BTreeSet::new();
+            back.ops.retain(|op| seen.insert((op.op.table(), op.op.key().cloned())));
+            for op in &mut back.ops {
+                if let Op::Rights { moves, .. } = &mut op.op {
+                    *moves = vec![Move::Return { entry: entry.id() }];
+                }
+            }
+            self.pending.push((TxnId::Red(*r), Arc::new(back)));
+        }
     }
 
     /// Looks at every row there ever was.
@@ -79,7 +122,7 @@ impl Atomic {
 /// What an effect adds to its row's fingerprint: once for each incarnation that it names.
 fn share(id: TxnId, op: &Op) -> u64 {
     let times = match op {
-        Op::Insert { .. } => 1,
+        Op::Insert { .. } | Op::Rights { .. } => 1,
         Op::Update { of, .. } | Op::Delete { of, .. } => of.len() as u64,
         Op::Schema(_) => 0,
     };

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use gemini_shadow_ops::verdict::Refusal;
 use gemini_shadow_ops::{
-    Entry, EntryId, Item, Key, Members, Op, RedTransaction, Ruling, Schema, SchemaChange, Slack, Verdict,
+    Entry, EntryId, Item, Key, Members, Op, RedTransaction, Ruling, Schema, SchemaChange, Verdict,
 };
 
 use super::history::News;
-use super::invariants::number;
 use super::members::Removals;
 
 #[derive(Debug)]
@@ -78,7 +77,9 @@ impl Certify {
         if let Entry::Member(_) = entry {
             return if *ruling == Ruling::Stands { "accepted" } else { "void" };
         }
-        let Entry::Transaction(red) = entry else { return "void" };
+        let Entry::Transaction(red) = entry else {
+            return if *ruling == Ruling::Stands { "void" } else { "removed" };
+        };
         let (base, too_old) = (entry.base(), self.too_old(r, entry));
         match self.used.get(&red.id) {
             Some(first) if *first + self.window >= r => return "void",
@@ -90,9 +91,9 @@ impl Certify {
         }
         let seen_at =
             |statement: u16| red.transaction.statements.get(usize::from(statement)).map_or(base, |s| s.red);
-        if too_old {
+        if too_old && *ruling == Ruling::Stands {
             "too old"
-        } else if *ruling == Ruling::Void {
+        } else if too_old || *ruling == Ruling::Void {
             "void"
         } else if *ruling != Ruling::Stands {
             "removed"
@@ -100,8 +101,6 @@ impl Certify {
             "stale table"
         } else if red.footprint.reads.iter().any(|read| self.written(&read.item, seen_at(read.statement))) {
             "conflict"
-        } else if red.slacks.iter().any(|slack| !self.fits(slack, base, seen_at(slack.statement))) {
-            "slack"
         } else {
             "accepted"
         }
@@ -131,25 +130,6 @@ impl Certify {
             Entry::Void { .. } | Entry::Member(_) => None,
         })
     }
-
-    /// What was seen, less what was taken since the oldest statement, plus what was given since its own.
-    fn fits(&self, slack: &Slack, base: u64, seen: u64) -> bool {
-        let spend = number(&slack.spend);
-        if spend <= 0 {
-            return true;
-        }
-        let cell = |s: &Slack| (s.table, s.key.clone(), s.incarnation, s.column);
-        let mut left = number(&slack.slack) - spend;
-        for (r, red) in self.after(base) {
-            let Some(other) = red.slacks.iter().find(|other| cell(other) == cell(slack)) else { continue };
-            let towards_this = if other.side == slack.side { 1 } else { -1 };
-            let given = -number(&other.spend) * towards_this;
-            if given < 0 || r > seen {
-                left += given;
-            }
-        }
-        left >= 0
-    }
 }
 
 fn name(verdict: &Verdict) -> &'static str {
@@ -157,7 +137,6 @@ fn name(verdict: &Verdict) -> &'static str {
         Verdict::Accepted => "accepted",
         Verdict::Void => "void",
         Verdict::Refused(Refusal::Conflict { .. }) => "conflict",
-        Verdict::Refused(Refusal::Slack { .. }) => "slack",
         Verdict::Refused(Refusal::StaleTable { .. }) => "stale table",
         Verdict::Refused(Refusal::BaseTooOld { .. }) => "too old",
         Verdict::Refused(Refusal::Removed { .. }) => "removed",

@@ -84,7 +84,7 @@ impl Held {
 }
 
 fn written(entry: &LogEntry) -> Written {
-    // A VOID depends on nothing; a new leader's own first entry is empty.
+    // A new leader's own first entry is empty.
     let read = postcard::from_bytes::<Entry>(&entry.body.0).ok();
     (entry.term, read.and_then(|read| read.deps().cloned()).unwrap_or_default())
 }

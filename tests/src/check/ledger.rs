@@ -2,14 +2,14 @@
 //!
 //! - **Blue waits for nobody and is never aborted by another site** (DESIGN §1.1, §1.6): it is answered within [`SYNCS`] syncs of
 //!   its own site's disk, whatever the network does, and only with what its own site can decide. One acknowledged by a
-//!   quorum is excepted: it asked to wait.
+//!   quorum is excepted: it asked to wait. So is one that spends of a bounded counter: it may wait for rights.
 //! - **Nothing waits for ever** (DESIGN §1.6): a red one is answered within its timeout, give or take what its site stood still.
 //! - **An answer is the truth**: committed under a name that has these effects; refused or unavailable, and then never ordered.
 
 use std::collections::BTreeMap;
 
 use gemini::site::{Outcome, Reply};
-use gemini_shadow_ops::{Color, Entry, Frontier, Hlc, ShadowTransaction, SiteId, Stamp, TxnId, Verdict};
+use gemini_shadow_ops::{Color, Entry, Frontier, Hlc, Op, ShadowTransaction, SiteId, Stamp, TxnId, Verdict};
 use gemini_sql::host::{CommitError, Durability, Submission};
 use tokio::sync::oneshot::Receiver;
 
@@ -33,6 +33,8 @@ struct Open {
     color: Color,
     content: u64,
     quorum: bool,
+    /// May wait for rights, and fail for want of them.
+    spends: bool,
     since: u64,
     syncs: u64,
     timeout: u64,
@@ -90,9 +92,20 @@ impl Ledger {
             self.red.entry(content).or_default().may += 1;
         }
         let quorum = submission.durability == Durability::Quorum;
+        let spends = !submission.classification.spends.is_empty();
         let timeout = submission.timeout.unwrap_or(0).saturating_mul(2);
         let syncs = self.syncs[node];
-        self.open[node].push(Open { color, content, quorum, since: now, syncs, timeout, reply, answer });
+        self.open[node].push(Open {
+            color,
+            content,
+            quorum,
+            spends,
+            since: now,
+            syncs,
+            timeout,
+            reply,
+            answer,
+        });
         let ops: Vec<String> = submission.transaction.ops.iter().map(|op| brief(&op.op)).collect();
         format!("{color:?} {}", ops.join(", "))
     }
@@ -103,7 +116,7 @@ impl Ledger {
         for mut open in std::mem::take(&mut self.open[node]) {
             let Ok(outcome) = open.answer.try_recv() else {
                 let waits = self.syncs[node] - open.syncs;
-                let bounded = open.color == Color::Blue && !open.quorum;
+                let bounded = open.color == Color::Blue && !open.quorum && !open.spends;
                 assert!(
                     !bounded || (waits <= SYNCS && under_way),
                     "blue: a transaction of site {} has no answer after {waits} syncs, {}",
@@ -141,7 +154,8 @@ impl Ledger {
             }
             Err(error) => {
                 let own = matches!(error, CommitError::Conflict { .. } | CommitError::Rejected { .. });
-                assert!(own || open.color == Color::Red, "blue: refused by others: {error:?}");
+                let short = open.spends && matches!(error, CommitError::Short { .. });
+                assert!(own || short || open.color == Color::Red, "blue: refused by others: {error:?}");
                 if open.color == Color::Red {
                     let tally = self.red.entry(open.content).or_default();
                     tally.may -= 1;
@@ -218,11 +232,13 @@ fn named(id: TxnId, history: &History) -> Option<(SiteId, &ShadowTransaction)> {
 /// A hash of what a session submits, without what the site adds.
 fn content(origin: SiteId, transaction: &ShadowTransaction) -> u64 {
     let stamp = Stamp { hlc: Hlc::default(), site: origin };
-    hash(&ShadowTransaction { origin, stamp, deps: Frontier::default(), ..transaction.clone() })
+    let mut content = ShadowTransaction { origin, stamp, deps: Frontier::default(), ..transaction.clone() };
+    // The rights that it creates are shared out by the site.
+    content.ops.retain(|op| !matches!(op.op, Op::Rights { .. }));
+    hash(&content)
 }
 
 fn brief(op: &gemini_shadow_ops::Op) -> String {
-    use gemini_shadow_ops::Op;
     match op {
         Op::Insert { table, key, .. } => format!("+{table}:{key:?}"),
         Op::Update { table, key, cells, .. } => {
@@ -231,6 +247,7 @@ fn brief(op: &gemini_shadow_ops::Op) -> String {
             format!("~{table}:{key:?} ({})", cells.join(", "))
         }
         Op::Delete { table, key, .. } => format!("-{table}:{key:?}"),
+        Op::Rights { table, key, moves, .. } => format!("rights {table}:{key:?} {moves:?}"),
         Op::Schema(_) => "schema".to_string(),
     }
 }

@@ -18,6 +18,7 @@
 //! | `session.rs` | a client reads its own writes and never goes back |
 //! | `atomic.rs` | a snapshot shows all effects of what its frontier covers, once, and no others (by fingerprints) |
 //! | `invariants.rs` | every declared invariant holds at every site at every moment |
+//! | `rights.rs` | rights are conserved, nobody's are below zero, and with what is put aside they are the slack |
 //! | `converge.rs` | equal frontiers mean equal tables |
 //! | `rows.rs` | rows are what their transactions say; stamps lie above what they overwrite; nothing is lost in silence |
 //! | `indexes.rs` | an index holds its table's rows and nothing else |
@@ -40,6 +41,7 @@ mod invariants;
 mod ledger;
 mod members;
 mod order;
+mod rights;
 mod rows;
 mod sequencer;
 mod session;
@@ -75,6 +77,7 @@ pub struct Checks {
     acknowledged: acknowledged::Acknowledged,
     atomic: Vec<atomic::Atomic>,
     invariants: Vec<Invariants>,
+    rights: Vec<rights::Rights>,
     converge: converge::Converge,
     /// How many steps lie between two looks at whole tables.
     pub every: u64,
@@ -106,6 +109,7 @@ impl Checks {
             acknowledged: acknowledged::Acknowledged::new(sites),
             atomic: (0..sites).map(|_| atomic::Atomic::default()).collect(),
             invariants: (0..sites).map(|_| Invariants::default()).collect(),
+            rights: (0..sites).map(|_| rights::Rights::default()).collect(),
             converge: converge::Converge::default(),
             every: 97,
             promise: None,
@@ -129,6 +133,7 @@ impl Checks {
         self.learn(site, &news);
         self.atomic[node].started(site.id().0, &news, &snapshot);
         self.invariants[node] = Invariants::of(&snapshot);
+        self.rights[node].started(site, self.certify.members(), &self.history);
         self.frontiers.check(node, site, snapshot.frontier());
         self.whole(node, site);
     }
@@ -158,6 +163,7 @@ impl Checks {
             self.honest.shows(node, snapshot.frontier());
             self.learn(site, &news);
             self.removals.check(site, self.certify.members());
+            self.rights[node].check(site, self.certify.members(), &news);
             let touched = self.atomic[node].check(site.id().0, &news, &snapshot);
             self.invariants[node].follow(&snapshot, &touched);
         }

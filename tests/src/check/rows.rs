@@ -89,7 +89,7 @@ fn live<'a>(tables: &mut BTreeMap<TableId, Lives<'a>>, id: TxnId, transaction: &
                 of_row(table, key, &|life| life.updates.push((by, of, cells)));
             }
             Op::Delete { table, key, of } => of_row(table, key, &|life| life.deletes.push((by, of))),
-            Op::Schema(_) => {}
+            Op::Rights { .. } | Op::Schema(_) => {}
         }
     }
 }
@@ -164,8 +164,12 @@ impl<'a> Life<'a> {
         for (by, of, cells) in self.updates.iter().filter(|(_, of, _)| of.contains(&born.id)) {
             for (_, write) in cells.iter().filter(|(c, _)| *c == column.id) {
                 match write {
-                    Write::Add(_) if of.first() != Some(&born.id) => {}
-                    Write::Set(value) | Write::Add(value) | Write::Max(value) | Write::Min(value) => {
+                    Write::Add(_) | Write::Bounded(_) if of.first() != Some(&born.id) => {}
+                    Write::Set(value)
+                    | Write::Add(value)
+                    | Write::Bounded(value)
+                    | Write::Max(value)
+                    | Write::Min(value) => {
                         writes.push((by.stamp, value.clone()));
                     }
                 }

@@ -25,7 +25,7 @@ use crate::random::Random;
 pub const STOCK: i64 = 4;
 
 /// Each row's first n.
-pub const FIRST: i64 = 40;
+pub const FIRST: i64 = 14;
 
 const N: ColumnId = ColumnId(1);
 const NOTE: ColumnId = ColumnId(2);
@@ -42,6 +42,8 @@ pub struct Told {
     pub refused: u64,
     pub unavailable: u64,
     pub unknown: u64,
+    /// For want of rights.
+    pub short: u64,
     /// Per stock row: the sum of acknowledged changes of n, and how far unknown outcomes may move it down and up.
     pub n: [i64; STOCK as usize],
     pub n_down: [i64; STOCK as usize],
@@ -204,7 +206,10 @@ impl Client {
             match self.random.below(10) {
                 0..=2 => self.sell().await,
                 3 | 4 => self.restock().await,
-                5 => drop(self.count().await),
+                5 => {
+                    let takes = self.random.chance(600);
+                    self.count(takes).await;
+                }
                 6 => self.write(NOTE).await,
                 7 => self.write(HIGH).await,
                 _ => self.put_in_cart().await,
@@ -219,7 +224,7 @@ impl Client {
         while self.add(1).await != End::Done(Color::Blue) {
             self.time.sleep(50_000).await;
         }
-        while !self.count().await {
+        while !self.count(false).await {
             self.time.sleep(50_000).await;
         }
     }
@@ -231,6 +236,7 @@ impl Client {
             Err(error) => panic!("a draft that cannot be classified: {error:?}"),
         };
         let color = submission.classification.color;
+        let spends = !submission.classification.spends.is_empty();
         let outcome = self.host.submit(submission).await;
         let mut told = self.told.lock();
         match outcome {
@@ -253,6 +259,11 @@ impl Client {
             Err(CommitError::Unavailable { .. }) => {
                 assert_eq!(color, Color::Red, "blue waits for nobody");
                 told.unavailable += 1;
+                End::Not
+            }
+            Err(CommitError::Short { .. }) => {
+                assert!(spends, "only a spend can lack rights");
+                told.short += 1;
                 End::Not
             }
             Err(CommitError::Unknown { .. }) => {
@@ -286,7 +297,8 @@ impl Client {
         if n < 0 {
             return End::Nothing; // the generator refuses it: 23514
         }
-        let cell = Cell { write: Write::Add(Value::Int8(by)), assigned: false, computed: false };
+        let write = Write::delta(&table, N, Value::Int8(by));
+        let cell = Cell { write, assigned: false, computed: false };
         let mut after = row.to_vec();
         after[usize::from(N.0)] = Value::Int8(n);
         change(&mut transaction, &table, row_key(id), after.into(), (N, cell)).expect("a row that is there");
@@ -298,7 +310,11 @@ impl Client {
             self.may_have(at, by, -1);
         }
         if let End::Done(color) = end {
-            assert_eq!(color == Color::Blue, by > 0, "away from the bound is blue, towards it red");
+            assert_eq!(
+                color,
+                Color::Blue,
+                "away from the bound nobody minds, and towards it there are rights"
+            );
             self.told.lock().n[at] += by;
         }
         end
@@ -321,26 +337,37 @@ impl Client {
         self.add(by).await;
     }
 
-    /// Reads `strict` and writes it back plus one: increments must never be lost.
-    /// Whether it has worked.
-    async fn count(&mut self) -> bool {
+    /// Reads `strict` and writes it back plus one: increments must never be lost. Now and then it takes one from `n` as well, so
+    /// that the order must decide over rights that are put aside. Whether it has worked.
+    async fn count(&mut self, takes: bool) -> bool {
         for _ in 0..5 {
             let Some((mut transaction, table, id, row)) = self.stock_row() else { return false };
             let value = Value::Int8(integer(&row, STRICT) + 1);
             let mut after = row.to_vec();
             after[usize::from(STRICT.0)] = value.clone();
             let cell = Cell { write: Write::Set(value), assigned: false, computed: false };
+            let by = if takes && integer(&row, N) > 0 { -1 } else { 0 };
+            if by < 0 {
+                after[usize::from(N.0)] = Value::Int8(integer(&row, N) + by);
+                let write = Write::delta(&table, N, Value::Int8(by));
+                let taken = Cell { write, assigned: false, computed: false };
+                change(&mut transaction, &table, row_key(id), after.clone().into(), (N, taken))
+                    .expect("a row that is there");
+            }
             change(&mut transaction, &table, row_key(id), after.into(), (STRICT, cell))
                 .expect("a row that is there");
             let at = id as usize;
             self.told.lock().strict_unknown[at] += 1;
+            self.may_have(at, by, 1);
             let end = self.commit(&transaction).await;
             if end != End::Unknown {
                 self.told.lock().strict_unknown[at] -= 1;
+                self.may_have(at, by, -1);
             }
             match end {
                 End::Done(color) => {
                     assert_eq!(color, Color::Red, "a strict column is red");
+                    self.told.lock().n[at] += by;
                     self.told.lock().strict[at] += 1;
                     return true;
                 }

@@ -3,6 +3,7 @@
 //! | table | declared | what must hold |
 //! |---|---|---|
 //! | item | append only; stock delta >= 0, price lww, hits max | stock is what was acknowledged, as far as outcomes are known |
+//! | seat | remove wins; free delta between 0 and 9, deleted and made anew | nobody sits twice, nobody without a seat |
 //! | orders, order_line | append only, minted ids, foreign keys | an order is never seen without all its lines |
 //! | parcel | append only, filled by COPY | a batch is seen whole |
 //! | ticket | append only; minted and explicit ids | an acknowledged id is one row's, for ever |
@@ -59,6 +60,8 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS memo (id INT PRIMARY KEY, body TEXT MERGE LWW, later TEXT) ROWS REMOVE WINS",
     "CREATE TABLE IF NOT EXISTS span (id INT PRIMARY KEY, lo INT NOT NULL MERGE LWW, hi INT NOT NULL MERGE LWW, \
      CHECK (lo <= hi)) ROWS APPEND ONLY",
+    "CREATE TABLE IF NOT EXISTS seat (id INT PRIMARY KEY, free INT NOT NULL CHECK (free >= 0 AND free <= 9)) \
+     ROWS REMOVE WINS",
 ];
 
 /// What clients were told, summed up.
@@ -112,6 +115,8 @@ impl Shopper {
             let text = format!("INSERT INTO span VALUES ({id}, 0, 10) ON CONFLICT DO NOTHING");
             self.insist(&text).await;
         }
+        self.insist("INSERT INTO seat VALUES (0, 6), (1, 5), (2, 1) ON CONFLICT DO NOTHING").await;
+        self.insist("ALTER TABLE seat ALTER COLUMN free SET MERGE DELTA").await;
         let values: Vec<String> = (0..ACCOUNTS).map(|id| format!("({id}, {BALANCE})")).collect();
         let text = format!("INSERT INTO account VALUES {} ON CONFLICT DO NOTHING", values.join(", "));
         self.insist(&text).await;
@@ -138,7 +143,7 @@ impl Shopper {
                 continue;
             };
             self.random = random;
-            let (name, result) = match self.random.below(40) {
+            let (name, result) = match self.random.below(44) {
                 0..=5 => ("order", self.order().await),
                 6..=9 => ("restock", self.restock().await),
                 10..=12 => ("price", self.price().await),
@@ -151,6 +156,7 @@ impl Shopper {
                 33..=34 => ("ticket", self.ticket().await),
                 35..=36 => ("parcel", self.parcel().await),
                 37 => ("look", self.look().await),
+                38..=41 => ("seat", self.seat().await),
                 _ => ("change", self.change().await),
             };
             if result.is_ok() {
@@ -428,6 +434,19 @@ impl Shopper {
             0 => format!("UPDATE span SET lo = {lo} WHERE id = {id}"),
             1 => format!("UPDATE span SET hi = {hi} WHERE id = {id}"),
             _ => format!("UPDATE span SET lo = {lo}, hi = {hi} WHERE id = {id}"),
+        };
+        self.run(&text, &["23514"]).await.map(drop)
+    }
+
+    /// Takes and frees seats; now and then all are taken away, and made anew.
+    async fn seat(&mut self) -> Result<()> {
+        let (id, n) = (self.random.below(3), self.random.between(1, 3));
+        let text = match self.random.below(12) {
+            0 => format!("DELETE FROM seat WHERE id = {id}"),
+            1 => format!("UPDATE seat SET free = {n} WHERE id = {id}"),
+            2 | 3 => format!("INSERT INTO seat VALUES ({id}, {}) ON CONFLICT DO NOTHING", 3 * n),
+            4..=6 => format!("UPDATE seat SET free = free + {n} WHERE id = {id}"),
+            _ => format!("UPDATE seat SET free = free - {n} WHERE id = {id}"),
         };
         self.run(&text, &["23514"]).await.map(drop)
     }

@@ -94,7 +94,6 @@ pub(super) fn samples() -> Vec<Record> {
             reads: vec![Read { statement: 0, item: Item::Table { table: TableId(2) } }],
             writes: vec![Item::Catalogue],
         },
-        slacks: Vec::new(),
         tables: vec![(TableId(2), 1)],
     };
     vec![
