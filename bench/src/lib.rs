@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   tpcw     the on-line bookshop of TPC-W: population, 14 interactions, three mixes, checks afterwards
+//!   soak     tpcw at three sites of its own, which are killed, stopped, cut off, and filled up meanwhile
 //!   micro    one statement at a time, beside one fdatasync, the bare log, and PostgreSQL in the same folder and run
 //!
 //!   population ──► load ──► run (clients at every site) ──► facts (what each site holds) ──► check ──► report
@@ -20,6 +21,7 @@ pub mod histogram;
 pub mod micro;
 pub mod progress;
 pub mod random;
+pub mod soak;
 pub mod table;
 pub mod tpcw;
 pub mod values;

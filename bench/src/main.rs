@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use gemini_bench::progress::Bar;
 use gemini_bench::table::thousands;
 use gemini_bench::tpcw::{self, Ids, LoadOptions, Mix, Options, Scale, Stock, Target, check, facts, report};
-use gemini_bench::{Error, micro};
+use gemini_bench::{Error, micro, soak};
 
 #[derive(Debug, Parser)]
 #[command(name = "gemini-bench", version, about, max_term_width = 100)]
@@ -27,6 +27,8 @@ enum Command {
     Micro(micro::MicroArgs),
     /// Three sites near to each other and far apart: what distance costs blue and red commits
     Distance(micro::DistanceArgs),
+    /// TPC-W at three sites of its own while they are killed, stopped, cut off, filled up; then every check
+    Soak(soak::SoakArgs),
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Tpcw(args) => runtime.block_on(tpcw(&args)),
         Command::Micro(args) => runtime.block_on(micro::run(&args)).map(|()| true),
+        Command::Soak(args) => runtime.block_on(soak::run(&args)),
         Command::Distance(args) => runtime.block_on(micro::distance(&args)).map(|()| true),
     };
     match outcome {

@@ -8,8 +8,7 @@
 //!            └─ the rest     sessions, their plans and results, indexes over the log, the program itself
 //! ```
 //!
-//! What is measured for each part is what it holds; allocators and libraries add to it. `docs/benchmarks.md` has what a
-//! process really takes.
+//! What is measured for each part is what it holds; allocators and libraries add to it.
 
 /// The least that a site can work with.
 pub(super) const LEAST: usize = 128 << 20;

@@ -19,7 +19,7 @@ mod drive;
 #[path = "../../../engine/examples/log_rate/measure.rs"]
 #[allow(dead_code, missing_docs)]
 mod log_rate;
-mod servers;
+pub(crate) mod servers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Servers of our own for a measurement: a Gemini site and a PostgreSQL, in the same folder, on free loopback ports. They end with
 //! the values that stand for them.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -13,20 +14,20 @@ use crate::tpcw::Target;
 /// A server that does not answer by then will not.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn free_port() -> Result<u16, Error> {
+pub(crate) fn free_port() -> Result<u16, Error> {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let port = socket.and_then(|socket| socket.local_addr()).map(|address| address.port());
     port.map_err(|e| Error::Failed(format!("there is no free port: {e}")))
 }
 
-fn spawn(command: &mut Command, log: &Path) -> Result<Child, Error> {
+pub(crate) fn spawn(command: &mut Command, log: &Path) -> Result<Child, Error> {
     let failed = |e| Error::Failed(format!("cannot start {command:?}: {e}"));
     let file = File::create(log).map_err(failed)?;
     let failed = |e| Error::Failed(format!("cannot start: {e}"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().map_err(failed)
 }
 
-fn complete(command: &mut Command) -> Result<(), Error> {
+pub(crate) fn complete(command: &mut Command) -> Result<(), Error> {
     let shown = format!("{command:?}");
     let failed = |why: String| Error::Failed(format!("{shown}: {why}"));
     let output = command.stdin(Stdio::null()).output().map_err(|e| failed(e.to_string()))?;
@@ -37,7 +38,7 @@ fn complete(command: &mut Command) -> Result<(), Error> {
 }
 
 /// Until it takes a connection; an error with its own words if it ends before.
-async fn answers(target: &Target, child: &mut Child, log: &Path) -> Result<(), Error> {
+pub(crate) async fn answers(target: &Target, child: &mut Child, log: &Path) -> Result<(), Error> {
     let end = Instant::now() + PATIENCE;
     loop {
         match target.connect().await {
@@ -55,7 +56,7 @@ async fn answers(target: &Target, child: &mut Child, log: &Path) -> Result<(), E
 }
 
 /// Asks to stop, waits, insists.
-fn end(child: &mut Child, signal: &str) {
+pub(crate) fn end(child: &mut Child, signal: &str) {
     // Failures mean that it has ended already.
     let _ = Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status();
     let patience = Instant::now() + Duration::from_secs(10);
@@ -138,9 +139,17 @@ impl Drop for Gemini {
 }
 
 /// A sites.toml with free ports, whose own may be taken, and with a relay's port between every two sites; the SQL ports.
-fn place(text: String, names: &[&str], round_trip: u64) -> Result<(String, Vec<u16>), Error> {
+pub(crate) fn place(text: String, names: &[&str], round_trip: u64) -> Result<(String, Vec<u16>), Error> {
     let mut text = text;
     let mut ports = Vec::new();
+    // The system may offer a port twice before anybody has bound it.
+    let mut given_out = BTreeSet::new();
+    let mut free_port = || loop {
+        let port = free_port()?;
+        if given_out.insert(port) {
+            return Ok::<u16, Error>(port);
+        }
+    };
     for (i, _) in names.iter().enumerate() {
         for (key, base) in [("sql", 5441), ("peer", 7441), ("http", 8441)] {
             let port = free_port()?;
@@ -174,7 +183,7 @@ fn place(text: String, names: &[&str], round_trip: u64) -> Result<(String, Vec<u
 }
 
 /// The program next to this one.
-fn beside() -> Result<PathBuf, Error> {
+pub(crate) fn beside() -> Result<PathBuf, Error> {
     let here =
         std::env::current_exe().map_err(|e| Error::Failed(format!("cannot find this program: {e}")))?;
     let program = here.with_file_name("gemini");
