@@ -133,6 +133,10 @@ faults! {
     EntryIdsRepeat,
     /// The log is cut although a peer still needs what stands there.
     CutBeyondPeers,
+    /// An image carries the site's state of a later moment than its rows.
+    ImageStateLate,
+    /// An image leaves out keys whose rows have all ended.
+    ImageLosesEnded,
     /// The frontier of readers is advanced before the apply is visible.
     FrontierBeforeApply,
     /// Readers see a transaction's first effect before the others.

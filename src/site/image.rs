@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use gemini_engine::image::Origin;
 use gemini_engine::{Lsn, Snapshot};
 use gemini_shadow_ops::SequenceId;
+use gemini_shadow_ops::fault::{Fault, planted};
 use serde::{Deserialize, Serialize};
 
 use super::open::{Common, OpenError, decode, encode};
@@ -58,6 +59,11 @@ pub(super) struct Carried {
 }
 
 impl Carried {
+    /// For an image's header.
+    pub fn write(&self) -> Vec<u8> {
+        [&[CARRIED_FORMAT], encode(self).as_slice()].concat()
+    }
+
     /// From an image's header.
     pub fn read(state: &[u8]) -> Result<Carried, OpenError> {
         match state.split_first() {
@@ -96,6 +102,7 @@ impl Site {
     /// A batch is on disk and published, and nothing was applied to what readers see since.
     pub(super) fn image_durable(&mut self, end: Lsn) {
         if let Some((_, state, waiting)) = self.images.sealed.take_if(|(sealed, ..)| *sealed <= end) {
+            let state = if planted(Fault::ImageStateLate) { self.carried() } else { state };
             self.give_image(&state, waiting);
         }
     }
@@ -114,13 +121,13 @@ impl Site {
     }
 
     fn carried(&self) -> Vec<u8> {
-        let carried = encode(&Carried {
+        let carried = Carried {
             common: self.common(),
             start: self.start,
             class: self.options.minting.class,
             classes: self.options.minting.classes,
             minted: self.shared.minter.bounds(),
-        });
-        [&[CARRIED_FORMAT], carried.as_slice()].concat()
+        };
+        carried.write()
     }
 }

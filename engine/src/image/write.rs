@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use gemini_shadow_ops::fault::{Fault, planted};
 use gemini_shadow_ops::{Key, RowState};
 use serde::Serialize;
 
@@ -70,6 +71,10 @@ impl Writer<'_> {
             let found = snapshot.scan_states(entry.table.id, &rest, false, limit)?;
             let before = self.sink.bytes + self.chunk.len() as u64;
             for (key, state) in &found {
+                let ended = state.incarnations.iter().all(|incarnation| incarnation.died.is_some());
+                if ended && planted(Fault::ImageLosesEnded) {
+                    continue;
+                }
                 if !sum.add(&entry.table, key, state)? {
                     continue;
                 }

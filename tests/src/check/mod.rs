@@ -21,6 +21,7 @@
 //! | `rights.rs` | rights are conserved, nobody's are below zero, and with what is put aside they are the slack |
 //! | `converge.rs` | equal frontiers mean equal tables |
 //! | `rows.rs` | rows are what their transactions say; stamps lie above what they overwrite; nothing is lost in silence |
+//! | `images.rs` | an image, restored, is its snapshot and a state of the same moment |
 //! | `indexes.rs` | an index holds its table's rows and nothing else |
 //!
 //! `history.rs` keeps what they draw on. No checker believes what another part of the site says about the thing it checks:
@@ -36,6 +37,7 @@ mod frontier;
 mod held;
 mod history;
 mod honest;
+mod images;
 mod indexes;
 mod invariants;
 mod ledger;
@@ -48,7 +50,7 @@ mod session;
 mod unknown;
 
 use bytes::Bytes;
-use gemini::site::{Outcome, Reply, Site};
+use gemini::site::{Moment, Outcome, Reply, Site};
 use gemini_engine::{Lsn, Snapshot};
 use gemini_shadow_ops::{Frontier, Members, SiteId};
 use gemini_sql::host::Submission;
@@ -249,6 +251,11 @@ impl Checks {
     /// Whether every outcome that clients do not know is known to the order.
     pub fn resolved(&self) -> bool {
         self.unknown.resolved(self.certify.members())
+    }
+
+    /// A site has given a moment: it is made an image, and restored as a site of another cluster.
+    pub fn image(&mut self, now: u64, moment: Moment, options: gemini::site::Options) {
+        images::check(&mut self.converge, now, moment, options);
     }
 
     /// Looks at all tables of a site.

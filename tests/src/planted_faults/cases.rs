@@ -146,6 +146,8 @@ pub const CASES: &[Case] = &[
     case(MintFromZero, InSqlInStorm, 5),
     case(EntryIdsRepeat, ByHandInStorm, 10),
     case(CutBeyondPeers, ByHandInStorm, 15),
+    case(ImageStateLate, ByHandInStorm, 10),
+    case(ImageLosesEnded, ByHandInStorm, 10),
     case(FrontierBeforeApply, ByHandInStorm, 5),
     case(HalfVisible, InSqlInStorm, 5),
     case(RefusedApplied, ByHandInStorm, 5),

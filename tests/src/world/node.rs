@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gemini::host::{Mailbox, MailboxError, SiteHost};
-use gemini::site::{Input, MintingClass, OpenError, Output, Site, Steady};
+use gemini::site::{Input, MintingClass, Moment, OpenError, Output, Site, Steady};
 use gemini_engine::disk::Fault as DiskFault;
 use gemini_engine::log::LogOptions;
 use gemini_engine::{Batch, MemDisk, MemStore, Seq};
@@ -12,6 +12,7 @@ use gemini_replication::Timing;
 use gemini_shadow_ops::{Member, SiteId};
 use gemini_sql::host::{Host, Wait};
 use parking_lot::Mutex;
+use tokio::sync::oneshot::Receiver;
 use tokio::sync::watch;
 
 use super::time::Time;
@@ -139,6 +140,10 @@ pub struct Node {
     pub full: bool,
     /// The disk is about to fail, or has.
     pub broken: bool,
+    /// Somebody waits for a moment of this process.
+    pub image: Option<Receiver<Moment>>,
+    /// Ticks of all its processes.
+    pub ticks: u64,
     /// It does not start.
     pub away: bool,
     /// Not (yet, or any more) one of those that must have everything in the end.
@@ -168,6 +173,8 @@ impl Node {
             sync: None,
             full: false,
             broken: false,
+            image: None,
+            ticks: 0,
             away: false,
             outside: false,
             random,
@@ -175,7 +182,14 @@ impl Node {
         }
     }
 
-    fn options(&mut self, world: &Options) -> gemini::site::Options {
+    /// Of a site in the place of this one in another cluster.
+    pub fn elsewhere(&self, world: &Options) -> gemini::site::Options {
+        let options = self.options(world, 1);
+        let first = options.names.keys().map(|id| (*id, member(id.0))).collect();
+        gemini::site::Options { cluster: 8, first, ..options }
+    }
+
+    fn options(&self, world: &Options, random: u64) -> gemini::site::Options {
         let (segment_bytes, checkpoint_every, memory) = world.engine;
         gemini::site::Options {
             id: self.id,
@@ -190,7 +204,7 @@ impl Node {
             timing: Timing::default(),
             log_keep: world.log_keep,
             found: self.coming.len() as u64,
-            random: self.random.bits(),
+            random,
             engine: gemini_engine::Options {
                 log: LogOptions { segment_bytes, ..LogOptions::default() },
                 memory,
@@ -207,7 +221,8 @@ impl Node {
         self.life += 1;
         self.made = None;
         self.clock.restart();
-        let options = self.options(world);
+        let random = self.random.bits();
+        let options = self.options(world, random);
         let names = options.names.iter().map(|(id, name)| (*id, name.clone())).collect();
         let disk = Arc::new(self.disk.clone());
         let site = Site::open(self.clock.now(), options, disk, self.store.clone(), out)?;
@@ -232,6 +247,7 @@ impl Node {
             let _ = batch.write(&self.disk);
         }
         self.process = None;
+        self.image = None;
         self.life += 1;
         self.paused = 0;
         self.deferred.clear();

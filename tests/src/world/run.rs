@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 
-use gemini::site::Input;
+use gemini::site::{Input, Reply};
 use gemini_engine::log::{LogError, LogRemedy};
 
 use super::trace::Happened;
@@ -11,6 +11,9 @@ use super::{Event, World, poll};
 
 /// How often a site ticks, µs.
 const TICK: u64 = 20_000;
+
+/// Ticks between two images of a site.
+const IMAGES: u64 = 50;
 
 /// How often links are looked at, µs.
 const LINKS: u64 = 50_000;
@@ -177,6 +180,13 @@ impl World {
             return;
         }
         self.step(node, Input::Tick);
+        self.nodes[node].ticks += 1;
+        if (self.nodes[node].ticks + 7 * node as u64).is_multiple_of(IMAGES) {
+            let (reply, moment) = Reply::new();
+            self.nodes[node].image = Some(moment);
+            self.step(node, Input::Image(reply));
+        }
+        self.look_at_image(node);
         if let Some(process) = &self.nodes[node].process {
             process.site.fold_handle().fold(64).expect("the simulated store does not fail");
         }
@@ -196,6 +206,7 @@ impl World {
                 self.note(Happened::Synced { node, end: end.0 });
                 self.checks.synced(node, end);
                 self.step(node, Input::Durable(end));
+                self.look_at_image(node);
             }
             Err(error) if error.remedy() == LogRemedy::Retry => {
                 process.batch = Some(batch);
@@ -207,6 +218,16 @@ impl World {
                 let input = self.disk_error(node, &error);
                 input.into_iter().for_each(|input| self.step(node, input));
             }
+        }
+    }
+
+    /// A moment that a site has given is checked before the site goes on.
+    fn look_at_image(&mut self, node: usize) {
+        let given = self.nodes[node].image.as_mut().and_then(|moment| moment.try_recv().ok());
+        if let Some(moment) = given {
+            self.nodes[node].image = None;
+            let options = self.nodes[node].elsewhere(&self.options);
+            self.checks.image(self.nodes[node].clock.now(), moment, options);
         }
     }
 
