@@ -146,6 +146,11 @@ impl Engine {
         below
     }
 
+    /// Copies the log's full segments to an archive, from another thread.
+    pub fn archiver(&self) -> crate::log::archive::Archiver {
+        self.log.archiver()
+    }
+
     /// The position of the oldest transaction that the log still holds and `frontier` does not cover: a peer that has applied
     /// no more than that may ask for it.
     pub fn oldest_beyond(&self, frontier: &Frontier) -> Option<Lsn> {

@@ -3,6 +3,7 @@
 //! ```text
 //!   gemini backup create   site ──GET /image──► checked and written on the way ──► FOLDER/2026-11-28T22-45-00Z-us-east-r812.image
 //!   gemini backup verify   reads everything again
+//!   gemini backup roll     one image + archived log segments ──► the image of a later moment
 //!   gemini restore         one image ──► the data folder of each site of a fresh cluster
 //! ```
 //!
@@ -14,6 +15,7 @@
 
 mod create;
 mod restore;
+mod roll;
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -21,10 +23,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gemini_engine::image::{self, Header, ImageError, Progress, Summary};
-use gemini_sql::expr::datetime::civil_from_days;
+use gemini_sql::expr::datetime::{civil_from_days, days_from_civil, days_in_month};
 
 pub use create::{Created, create};
 pub use restore::{Restored, restore};
+pub use roll::roll;
 
 use crate::config::ConfigError;
 use crate::site::RestoreError;
@@ -34,6 +37,9 @@ const SUFFIX: &str = ".image";
 
 /// Read and written at once.
 const BUFFER: usize = 1 << 20;
+
+/// From 1970-01-01 to 2000-01-01, where dates are counted from.
+const EPOCH_DAYS: i64 = 10_957;
 
 /// Between two lines of progress.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -52,6 +58,10 @@ pub enum BackupError {
     Restore { site: String, path: PathBuf, cause: Box<RestoreError> },
     #[error("{} holds data; a restore never touches it: move it away, or name another data folder in sites.toml", .0.display())]
     HoldsData(PathBuf),
+    #[error("cannot roll {} forward: {cause}", path.display())]
+    Roll { path: PathBuf, cause: Box<RestoreError> },
+    #[error("there is no archive {}", .0.display())]
+    NoArchive(PathBuf),
     #[error("there is no backup in {}", .0.display())]
     NoBackup(PathBuf),
     #[error(transparent)]
@@ -65,7 +75,7 @@ impl BackupError {
     pub fn is_damage(&self) -> bool {
         let cause = match self {
             BackupError::Image { cause, .. } => cause,
-            BackupError::Restore { cause, .. } => match &**cause {
+            BackupError::Restore { cause, .. } | BackupError::Roll { cause, .. } => match &**cause {
                 RestoreError::Image(cause) => cause,
                 _ => return false,
             },
@@ -131,6 +141,14 @@ impl Told {
         Told { what, last: Instant::now() }
     }
 
+    /// In a log that is being read.
+    fn position(&mut self, lsn: u64) {
+        if self.last.elapsed() >= TELL_EVERY {
+            self.last = Instant::now();
+            eprintln!("log position {lsn}");
+        }
+    }
+
     fn hear(&mut self, progress: Progress) -> std::ops::ControlFlow<()> {
         if self.last.elapsed() >= TELL_EVERY {
             self.last = Instant::now();
@@ -143,15 +161,47 @@ impl Told {
 /// A moment in µs since 1970 as `2026-11-28T22:45:00Z`.
 pub fn time(micros: u64) -> String {
     let seconds = micros / 1_000_000;
-    // Days are counted from 2000 there.
-    let civil = civil_from_days(i64::try_from(seconds / 86_400).unwrap_or(i64::MAX) - 10_957);
+    let civil = civil_from_days(i64::try_from(seconds / 86_400).unwrap_or(i64::MAX) - EPOCH_DAYS);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", civil.year, civil.month, civil.day)
+}
+
+/// A moment as [`time`] writes it (`Z`, or a space for the `T`, may be left to choice), in µs since 1970, its whole second included.
+pub fn parse_time(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no time like 2026-11-28T22:45:00Z (UTC)");
+    let (date, clock) = text.trim_end_matches('Z').split_once(['T', ' ']).ok_or_else(wrong)?;
+    let numbers = |part: &str, by: char| -> Result<[i64; 3], String> {
+        let found: Result<Vec<i64>, _> = part.split(by).map(str::parse).collect();
+        found.ok().and_then(|found| found.try_into().ok()).ok_or_else(wrong)
+    };
+    let ([year, month, day], [hour, minute, second]) = (numbers(date, '-')?, numbers(clock, ':')?);
+    let sound = (1..=12).contains(&month)
+        && (1970..10_000).contains(&year)
+        && (1..=days_in_month(year, month)).contains(&day)
+        && (0..24).contains(&hour)
+        && (0..60).contains(&minute)
+        && (0..60).contains(&second);
+    if !sound {
+        return Err(wrong());
+    }
+    let days = days_from_civil(year, month, day) + EPOCH_DAYS;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+    u64::try_from(seconds).map(|seconds| seconds * 1_000_000 + 999_999).map_err(|_| wrong())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        for micros in [0, 951_782_400_000_000, 1_795_906_495_000_000] {
+            assert_eq!(parse_time(&time(micros)), Ok(micros + 999_999));
+        }
+        for wrong in ["", "2026-02-29T00:00:00Z", "2026-01-01", "2026-01-01T24:00:00Z", "x-1-1T0:0:0"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn times_are_utc() {

@@ -8,6 +8,7 @@ use gemini_engine::image::{Header, Summary};
 use super::{CliError, Where};
 use crate::backup::{self, BackupError};
 use crate::config::Cluster;
+use crate::site::Until;
 
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
@@ -21,6 +22,8 @@ enum BackupCommand {
     Create(CreateArgs),
     /// Read a backup wholly and check it
     Verify(VerifyArgs),
+    /// Make the backup of a later moment, from one and the archived log of a site
+    Roll(RollArgs),
     /// Show the backups of a folder
     List(ListArgs),
 }
@@ -38,6 +41,25 @@ struct CreateArgs {
 struct VerifyArgs {
     /// A backup; of a folder, the newest in it
     path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RollArgs {
+    /// A backup; of a folder, the newest in it
+    #[arg(long, value_name = "PATH")]
+    from: PathBuf,
+    /// A site's archive; also the log folder of a stopped site. Several are read one after the other
+    #[arg(long, value_name = "FOLDER", required = true)]
+    archive: Vec<PathBuf>,
+    /// Up to this red index, with all that the archive's site had applied when it applied it
+    #[arg(long, value_name = "R", required_unless_present = "until", conflicts_with = "until")]
+    until_red: Option<u64>,
+    /// Up to this time (2026-11-28T22:45:00Z), by the stamps of transactions
+    #[arg(long, value_name = "TIME", value_parser = backup::parse_time)]
+    until: Option<u64>,
+    /// The folder of backups
+    #[arg(long, value_name = "FOLDER")]
+    to: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -62,9 +84,10 @@ pub(super) struct RestoreArgs {
 impl From<BackupError> for CliError {
     fn from(e: BackupError) -> Self {
         match e {
-            BackupError::Config(_) | BackupError::HoldsData(_) | BackupError::NoBackup(_) => {
-                CliError::Usage(e.to_string())
-            }
+            BackupError::Config(_)
+            | BackupError::HoldsData(_)
+            | BackupError::NoBackup(_)
+            | BackupError::NoArchive(_) => CliError::Usage(e.to_string()),
             e if e.is_damage() => CliError::Unwell(e.to_string()),
             e => CliError::Failed(e.to_string()),
         }
@@ -85,6 +108,16 @@ pub(super) fn run(args: &BackupArgs) -> Result<(), CliError> {
             println!("{}", path.display());
             print(&header, &summary);
             println!("all is well");
+        }
+        BackupCommand::Roll(args) => {
+            let until = match (args.until_red, args.until) {
+                (Some(r), _) => Until::Red(r),
+                (None, Some(time)) => Until::Time(time),
+                (None, None) => return Err(CliError::Usage("--until-red or --until is needed".into())),
+            };
+            let made = backup::roll(&backup::find(&args.from)?, &args.archive, until, &args.to)?;
+            println!("{}", made.path.display());
+            print(&made.header, &made.summary);
         }
         BackupCommand::List(args) => {
             for path in backup::list(&args.folder)? {

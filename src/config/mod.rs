@@ -4,6 +4,7 @@
 //! [cluster]                 # id, name, authority, minting_classes, sequencer, durability
 //! [timeouts]                # commit, election, heartbeat, …
 //! [memory]                  # budget, connections
+//! [archive]                 # dir, every
 //! [conflicts]               # keep_for, keep_bytes: how long displaced values can be queried
 //! [log]                     # checkpoint, keep
 //! [site.us-east]            # id, sql, peer, http, data, store, certificate, key, via
@@ -75,6 +76,8 @@ pub struct Cluster {
     pub conflicts: Retention,
     /// How much log is kept on disk.
     pub log: Log,
+    /// Where copies of the log go, if anywhere.
+    pub archive: Option<Archive>,
     /// In order of their ids, without those that were removed.
     pub sites: Vec<Site>,
     /// Those that were removed: their ids, names and minting classes are never used again.
@@ -107,6 +110,15 @@ pub struct Log {
     pub checkpoint: usize,
     /// For peers that lack it; a peer that lacks more is filled with a copy of the tables.
     pub keep: usize,
+}
+
+/// Where copies of the log go, to roll backups forward.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// Each site has a folder of its name in it.
+    pub dir: PathBuf,
+    /// How often what is not a full segment yet is copied.
+    pub every: Duration,
 }
 
 /// One site.

@@ -12,7 +12,7 @@ use gemini_sql::host::Durability;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Cluster, Link, Log, Memory, Site, Timeouts, memory, units};
+use super::{Archive, Cluster, Link, Log, Memory, Site, Timeouts, memory, units};
 
 /// The format of sites.toml that this program reads.
 const FORMAT: u32 = 1;
@@ -33,6 +33,7 @@ struct RawFile {
     conflicts: RawConflicts,
     #[serde(default)]
     log: RawLog,
+    archive: Option<RawArchive>,
     site: BTreeMap<Text, Spanned<RawSite>>,
     #[serde(default)]
     links: BTreeMap<Text, BTreeMap<Text, Spanned<f64>>>,
@@ -82,6 +83,13 @@ struct RawConflicts {
 struct RawLog {
     checkpoint: Option<Text>,
     keep: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawArchive {
+    dir: Text,
+    every: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -204,6 +212,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Cluster, Wrong> {
         memory: check_memory(&file.memory)?,
         conflicts: check_conflicts(&file.conflicts)?,
         log: check_log(&file.log)?,
+        archive: file.archive.as_ref().map(|raw| check_archive(raw, here)).transpose()?,
         links: check_links(&file.links, &names)?,
         sites,
         former,
@@ -430,6 +439,11 @@ fn check_log(raw: &RawLog) -> Result<Log, Wrong> {
         }
         _ => Ok(log),
     }
+}
+
+fn check_archive(raw: &RawArchive, here: &Path) -> Result<Archive, Wrong> {
+    let every = duration(&raw.every, Duration::from_secs(60), Duration::from_secs(1))?;
+    Ok(Archive { dir: here.join(raw.dir.get_ref()), every })
 }
 
 fn check_links(

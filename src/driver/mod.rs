@@ -18,6 +18,7 @@
 //! A stop (SIGTERM, SIGINT): no new connections, the site drains (what is in flight ends, new transactions get
 //! 57P01), links close with a reason, exit 0. Killing the process instead loses nothing that was acknowledged.
 
+mod archive;
 mod images;
 mod mailbox;
 mod options;

@@ -22,7 +22,12 @@ pub(crate) fn site_options(cluster: &Cluster, site: &Site, random: u64, found: u
     let engine = gemini_engine::Options {
         memory: cluster.shares().versions,
         conflicts: cluster.conflicts,
-        log: LogOptions { identity, segment_bytes: segment(cluster.log.checkpoint as u64), ..defaults.log },
+        log: LogOptions {
+            identity,
+            segment_bytes: segment(cluster.log.checkpoint as u64),
+            archive: cluster.archive.is_some(),
+            ..defaults.log
+        },
         checkpoint_every: cluster.log.checkpoint as u64,
         watch: super::progress::watch(),
     };

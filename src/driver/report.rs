@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use gemini_replication::quic::{PeerStatus, Transport};
 use gemini_shadow_ops::{Frontier, SiteId};
 use serde_json::{Value, json};
 
+use super::archive;
 use super::mailbox::Courier;
 use crate::host::shown_key;
 use crate::http::StatusSource;
@@ -22,6 +24,8 @@ pub(super) struct Report {
     pub shared: Arc<Shared>,
     pub transport: Transport,
     pub courier: Courier,
+    /// None: the log is not archived.
+    pub archive: Option<Arc<archive::Standing>>,
 }
 
 impl Report {
@@ -126,6 +130,10 @@ impl StatusSource for Report {
             "refusing": status.refusing,
             "filling": status.filling,
             "verification": self.verification(&status),
+            "archive": self.archive.as_ref().map(|archive| json!({
+                "behind": archive.behind.load(Ordering::Relaxed),
+                "error": *archive.error.lock(),
+            })),
             "peers": peers,
             "members": status.members.iter().map(Report::member).collect::<Vec<_>>(),
             "last_refused_connection": self.transport.last_refused(),
@@ -241,6 +249,17 @@ impl StatusSource for Report {
         for (rule, n) in self.shared.red_rules() {
             let name = format!("gemini_red_reasons_total{{reason=\"{}\"}}", rule.name());
             page.put(&name, "counter", "Red submissions by reason; one may have several", n);
+        }
+        if let Some(archive) = &self.archive {
+            let behind = archive.behind.load(Ordering::Relaxed);
+            page.put("gemini_archive_behind", "gauge", "Full log segments that are not archived yet", behind);
+            let failing = u64::from(archive.error.lock().is_some());
+            page.put(
+                "gemini_archive_failing",
+                "gauge",
+                "Whether the last copy to the archive failed",
+                failing,
+            );
         }
         for (site, n) in status.frontier.blues() {
             let name = format!("gemini_blue_applied{{origin=\"{}\"}}", self.label(site));

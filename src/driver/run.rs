@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::archive;
 use super::mailbox::{Courier, Message, now, random};
 use super::options::site_options;
 use super::report::Report;
@@ -123,6 +124,11 @@ impl Running {
         let (senders, mut handles) = threads::start(&disk, site.fold_handle(), &courier)?;
         let (image_sender, handle) = images::start(&config.data, store, &courier)?;
         handles.push(handle);
+        let archive = Arc::new(archive::Standing::default());
+        let (archiving, stop) = std::sync::mpsc::channel();
+        if let Some(to) = &cluster.archive {
+            handles.push(archive::start(to, config, site.engine().archiver(), archive.clone(), stop)?);
+        }
         let (visible_sender, visible) = watch::channel(shared.reader.visible());
         let (drained_sender, drained) = watch::channel(false);
         let (ended_sender, ended) = oneshot::channel();
@@ -133,6 +139,7 @@ impl Running {
         turns.begin(stepper);
         threads::spawn("gemini-site", move || {
             let ended = turns.keep();
+            drop(archiving);
             // The others end with their queues; a batch under way is finished first.
             for handle in handles {
                 // A thread that panicked is reported by the panic itself.
@@ -152,6 +159,7 @@ impl Running {
             shared,
             transport: transport.clone(),
             courier: courier.clone(),
+            archive: cluster.archive.is_some().then_some(archive),
         };
         let mut servers = JoinSet::new();
         servers.spawn(http::serve(http, Arc::new(report)));

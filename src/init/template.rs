@@ -27,6 +27,10 @@ keep_bytes = "16MiB"     # as far as they fit into so much
 [log]
 checkpoint = "64MiB"     # log between two checkpoints: about what a restart replays
 keep = "2GiB"            # log kept for a site that is away; one that lacks more is filled with a copy of the tables
+
+# [archive]              # off unless it is there: copies of the log, to roll backups forward
+# dir = "archive"        # each site has a folder of its name in it; best on another disk
+# every = "60s"          # what is not a full segment yet is copied so often: what a lost disk takes along
 "#;
 
 /// The file for a plan and a drawn id.

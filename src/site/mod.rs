@@ -52,6 +52,7 @@ mod red;
 mod restore;
 mod retain;
 mod rights;
+mod roll;
 mod shared;
 mod steady;
 
@@ -73,6 +74,7 @@ pub use members::{MemberAnswer, MemberRequest, MemberStatus, Standing};
 pub use mint::{Minted, Minter, MintingClass};
 pub use open::{OpenError, removal_in};
 pub use restore::{RestoreError, restore};
+pub use roll::{Roll, Until};
 pub use shared::{Counts, PeerStatus, RecentRed, Shared, Status};
 pub use steady::Steady;
 

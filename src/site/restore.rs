@@ -35,7 +35,7 @@ use super::open::{Common, Identity, Kept, OpenError, Own, write_kept};
 use super::{MintingClass, Options};
 
 /// Where the log of a restored site begins.
-const BEGIN: Lsn = Lsn(4096);
+pub(super) const BEGIN: Lsn = Lsn(4096);
 
 /// Why a site cannot be restored.
 #[derive(Debug, thiserror::Error)]

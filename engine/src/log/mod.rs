@@ -31,6 +31,7 @@
 //! What it does not do: it holds no index (users keep positions), replays nothing, and cannot tell a torn last batch
 //! from damage to the last batch that was durable: like every log, it takes both for the end.
 
+pub mod archive;
 mod batch;
 mod error;
 pub(crate) mod frame;
@@ -71,6 +72,8 @@ pub struct LogOptions {
     pub identity: u64,
     /// How many cut segments are kept for reuse.
     pub spares: usize,
+    /// Whether segments are copied to an archive: then none is used again before [`archive::Archiver`] has copied it.
+    pub archive: bool,
     /// Where a new log's first segment begins: 0, unless what came before is in an image. Then the log is never taken for one
     /// that reaches back to the beginning.
     pub begin: Lsn,
@@ -78,7 +81,14 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> LogOptions {
-        LogOptions { segment_bytes: 32 * 1024 * 1024, create: true, identity: 0, spares: 2, begin: Lsn(0) }
+        LogOptions {
+            segment_bytes: 32 * 1024 * 1024,
+            create: true,
+            identity: 0,
+            spares: 2,
+            archive: false,
+            begin: Lsn(0),
+        }
     }
 }
 
@@ -162,6 +172,11 @@ impl Log {
     /// The length of all retained segments.
     pub fn retained_bytes(&self) -> u64 {
         self.shared.state.lock().segments.values().map(|s| s.header.capacity).sum()
+    }
+
+    /// What copies full segments to an archive, for a thread of its own.
+    pub fn archiver(&self) -> archive::Archiver {
+        archive::Archiver::new(self.shared.clone())
     }
 
     /// A reader, for any thread.

@@ -345,7 +345,7 @@ pub(super) fn open(options: &LogOptions, disk: &dyn Disk) -> LogResult<(Shared, 
         let header = SegmentHeader { epoch: 1, identity, base, capacity: segment_bytes };
         let file = prepare(disk, &mut keeper, &header)?;
         let lsn = Lsn(base + SEGMENT_HEADER);
-        let state = state(vec![Segment::new(header, Some(file))], None, lsn.0);
+        let state = state(options.archive, vec![Segment::new(header, Some(file))], None, lsn.0);
         let opened = Opened { created: true, first: lsn, end: lsn, records: 0, torn: None };
         return Ok((shared(options.identity, segment_bytes, keeper, state), opened));
     }
@@ -367,7 +367,8 @@ pub(super) fn open(options: &LogOptions, disk: &dyn Disk) -> LogResult<(Shared, 
     let end = last.header.base + tail.offset;
     let keep = |s: &SegmentFile| Segment::new(s.header, Some(s.file.clone()));
     let ready = segments.get(tail.segment + 1).map(keep);
-    let state = state(segments[..=tail.segment].iter().map(keep).collect(), ready, end);
+    let kept = segments[..=tail.segment].iter().map(keep).collect();
+    let state = state(options.archive, kept, ready, end);
     let opened = Opened {
         created: false,
         first: Lsn(state.first()),
@@ -395,8 +396,9 @@ fn tidy(disk: &dyn Disk, segment_bytes: u64, limit: usize) -> LogResult<Vec<Stri
     Ok(spares)
 }
 
-fn state(segments: Vec<Segment>, ready: Option<Segment>, end: u64) -> State {
+fn state(archive: bool, segments: Vec<Segment>, ready: Option<Segment>, end: u64) -> State {
     State {
+        archived: if archive { 0 } else { u64::MAX },
         segments: segments.into_iter().map(|s| (s.header.base, s)).collect::<BTreeMap<_, _>>(),
         ready,
         next: end,

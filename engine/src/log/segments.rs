@@ -106,7 +106,7 @@ impl Shared {
     /// Takes the oldest segment out of the readers' sight, if all of it may be cut and is durable.
     fn detach_oldest(&self) -> Option<SegmentHeader> {
         let state = &mut *self.state.lock();
-        let below = state.cut_below.min(state.durable);
+        let below = state.cuttable();
         let mut bases = state.segments.keys();
         let (oldest, next) = (*bases.next()?, *bases.next()?);
         if next + SEGMENT_HEADER > below {
@@ -145,7 +145,7 @@ impl Upkeep {
         if state.upkeep_out || state.failed.is_some() {
             return None;
         }
-        let below = state.cut_below.min(state.durable);
+        let below = state.cuttable();
         let cuts = state.segments.keys().nth(1).is_some_and(|next| next + SEGMENT_HEADER <= below);
         let prepares = !state.full && state.ready.is_none();
         if !cuts && !prepares {

@@ -46,6 +46,8 @@ pub(super) struct State {
     /// Buffers to use again.
     pub pool: Vec<Vec<u8>>,
     pub cut_below: u64,
+    /// Segments before are in the archive; `u64::MAX` without one.
+    pub archived: u64,
     pub upkeep_out: bool,
     pub full: bool,
     pub failed: Option<String>,
@@ -111,6 +113,11 @@ impl State {
 
     pub fn first(&self) -> u64 {
         self.segments.keys().next().map_or(0, |base| base + SEGMENT_HEADER)
+    }
+
+    /// Segments that end here or before may be used again.
+    pub fn cuttable(&self) -> u64 {
+        self.cut_below.min(self.durable).min(self.archived.saturating_add(SEGMENT_HEADER))
     }
 
     pub fn check_running(&self) -> LogResult<()> {

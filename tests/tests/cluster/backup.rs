@@ -1,10 +1,10 @@
-//! Backups of a running cluster, and the clusters made of them.
+//! Backups of a running cluster, the clusters made of them, and what an archive adds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gemini_tests::cluster::load::Load;
-use gemini_tests::cluster::{Cluster, files, folder};
+use gemini_tests::cluster::load::{self, Load};
+use gemini_tests::cluster::{Cluster, files, folder, patiently, read, replaced, write};
 
 use crate::{PROGRAM, THREE, three};
 
@@ -152,4 +152,100 @@ fn a_damaged_backup_is_named_and_not_restored() {
     let nothing = cluster.fails(&arguments(&["backup", "verify"], &text(&cluster.folder.join("certs"))), 2);
     assert!(nothing.contains("there is no backup in"), "{nothing}");
     fs::remove_dir_all(kept).unwrap();
+}
+
+/// The red index that a site has applied, once it has as many rows as it should.
+fn red_index(cluster: &Cluster, rows: usize) -> String {
+    cluster.wait_for_value(0, "SELECT count(*) FROM red_entry", &rows.to_string());
+    cluster.digest(0).unwrap()["frontier"]["red"].to_string()
+}
+
+/// Rolls a backup forward, once the archive reaches so far; what is printed.
+fn rolled(cluster: &Cluster, kept: &Path, archive: &Path, until: [&str; 2], to: &Path) -> String {
+    let (kept, archive, to) = (text(kept), text(archive), text(to));
+    let words = ["backup", "roll", "--from", &kept, "--archive", &archive, until[0], until[1], "--to", &to];
+    let mut last = None;
+    let done = patiently(std::time::Duration::from_secs(30), || {
+        let output = cluster.command(&words);
+        let well = output.status.success();
+        last = Some(output);
+        well.then_some(())
+    });
+    assert!(done.is_some(), "{words:?}: {last:?}");
+    String::from_utf8_lossy(&last.unwrap().stdout).into_owned()
+}
+
+#[test]
+fn a_backup_is_rolled_forward_to_a_moment_before_the_mistake() {
+    let (kept, later) = (folder("early-backups"), folder("later-backups"));
+    let mut cluster = Cluster::create(PROGRAM, "archived", &THREE);
+    let toml = cluster.folder.join("sites.toml");
+    // Small segments, so that several are full within the test.
+    let archiving = "[archive]\ndir = \"archive\"\nevery = \"1s\"\n";
+    let small = replaced(&read(&toml), "checkpoint = \"64MiB\"", "checkpoint = \"1MiB\"");
+    write(
+        &toml,
+        &format!(
+            "{small}
+{archiving}"
+        ),
+    );
+    cluster.launch_all();
+    cluster.wait_for_leader(0);
+    let client = cluster.connect(0);
+    client.run(load::TABLES);
+    client.run(
+        "INSERT INTO entry SELECT 'before ' || n, repeat('x', 500) FROM generate_series(1, 1000) AS g(n)",
+    );
+    let create = ["backup", "create", "--config", &cluster.config(), "--site", "us-east", "--to"];
+    said(&cluster, &arguments(&create, &text(&kept)));
+
+    // More than a segment or two of good work at all sites, then the mistake.
+    for n in 0..5 {
+        client.run(&format!("INSERT INTO red_entry VALUES ('good {n}', 'red')"));
+        let many = "SELECT 'wave {n} ' || i, repeat('y', 500) FROM generate_series(1, 800) AS g(i)";
+        client.run(&format!("INSERT INTO entry {}", many.replace("{n}", &n.to_string())));
+    }
+    cluster.connect(2).run("INSERT INTO entry VALUES ('from ireland', 'blue')");
+    cluster.wait_for_value(0, "SELECT count(*) FROM entry", "5001");
+    client.run("INSERT INTO red_entry VALUES ('the last good one', 'red')");
+    let good = red_index(&cluster, 6);
+    let time = client.value("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    client.run("DELETE FROM red_entry");
+    client.run("UPDATE entry SET note = 'oops'");
+    client.run("INSERT INTO red_entry VALUES ('after', 'red')");
+
+    let archive = cluster.folder.join("archive").join("us-east");
+    let by_red = rolled(&cluster, &kept, &archive, ["--until-red", &good], &later);
+    assert!(by_red.contains(&format!("red index {good}\n")), "{by_red}");
+    let by_time = rolled(&cluster, &kept, &archive, ["--until", &time], &later);
+    assert!(by_time.contains(&format!("red index {good}\n")), "{by_time}");
+    let digest = |printed: &str| printed.lines().find(|line| line.starts_with("digest")).map(str::to_owned);
+    assert_eq!(digest(&by_red), digest(&by_time), "{by_red}\n{by_time}");
+    assert!(files(&archive, "log-").len() >= 3, "full segments are archived");
+    assert_eq!(cluster.status(0).unwrap()["archive"]["error"], serde_json::Value::Null);
+
+    let beyond =
+        ["backup", "roll", "--until-red", "9999", "--from", &text(&kept), "--to", &text(&later), "--archive"];
+    let lacking = cluster.fails(&arguments(&beyond, &text(&archive)), 1);
+    assert!(lacking.contains("the archive lacks red index 9999"), "{lacking}");
+    let second = files(&archive, "log-").remove(1);
+    fs::rename(&second, archive.join("aside")).unwrap();
+    let holed = cluster.fails(&arguments(&beyond, &text(&archive)), 1);
+    assert!(holed.contains(&text(&second)), "{holed}");
+    drop(cluster);
+
+    let mut cluster = Cluster::create(PROGRAM, "rolled", &THREE);
+    said(&cluster, &["restore", "--from", &text(&later), "--config", &cluster.config()]);
+    cluster.launch_all();
+    cluster.wait_for_leader(0);
+    for site in 0..3 {
+        let client = cluster.connect(site);
+        assert_eq!(client.value("SELECT count(*) FROM red_entry WHERE key NOT LIKE 'onward%'"), "6");
+        assert_eq!(client.value("SELECT count(*) FROM entry WHERE note <> 'oops'"), "5001");
+        client.run(&format!("INSERT INTO red_entry VALUES ('onward {site}', 'red')"));
+    }
+    cluster.converged();
+    [kept, later].iter().for_each(|folder| fs::remove_dir_all(folder).unwrap());
 }
