@@ -17,8 +17,11 @@ use crate::plan::{PlanEnv, Prepared, VirtualCatalog, plan};
 
 /// Texts longer than this are not kept (a multi-row INSERT is hardly sent twice).
 const MAX_TEXT: usize = 16 << 10;
-/// Texts kept; when there are more, all are dropped: the working set is back after one round.
-const MAX_ENTRIES: usize = 4096;
+/// Texts kept; when there are more, all are dropped: the working set is back after one round. A short statement with its plan takes
+/// some ten KiB.
+const MAX_ENTRIES: usize = 1024;
+/// Bytes of all texts kept: a long statement takes a hundred times its text, and more.
+const MAX_TEXTS: usize = 256 << 10;
 
 /// A parsed statement with its plan.
 #[derive(Debug)]
@@ -77,10 +80,17 @@ impl Cached {
 
 type Entry = (Arc<str>, Vec<DataType>, bool, Arc<[Arc<Cached>]>);
 
+#[derive(Debug, Default)]
+struct Entries {
+    by_hash: HashMap<u64, Vec<Entry>>,
+    /// Bytes of all texts.
+    texts: usize,
+}
+
 /// The site's cache.
 #[derive(Debug, Default)]
 pub struct PlanCache {
-    entries: RwLock<HashMap<u64, Vec<Entry>>>,
+    entries: RwLock<Entries>,
 }
 
 impl PlanCache {
@@ -89,7 +99,7 @@ impl PlanCache {
         let mut hasher = DefaultHasher::new();
         (text, types, public_in_path).hash(&mut hasher);
         let hash = hasher.finish();
-        if let Some(entries) = self.entries.read().get(&hash) {
+        if let Some(entries) = self.entries.read().by_hash.get(&hash) {
             for (t, ty, p, statements) in entries {
                 if **t == *text && ty == types && *p == public_in_path {
                     return Ok(statements.clone());
@@ -103,10 +113,11 @@ impl PlanCache {
             .collect();
         if text.len() <= MAX_TEXT {
             let mut entries = self.entries.write();
-            if entries.len() >= MAX_ENTRIES {
-                entries.clear();
+            if entries.by_hash.len() >= MAX_ENTRIES || entries.texts + text.len() > MAX_TEXTS {
+                *entries = Entries::default();
             }
-            entries.entry(hash).or_default().push((
+            entries.texts += text.len();
+            entries.by_hash.entry(hash).or_default().push((
                 shared,
                 types.to_vec(),
                 public_in_path,
@@ -114,5 +125,23 @@ impl PlanCache {
             ));
         }
         Ok(statements)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_bounded_in_entries_and_in_bytes() {
+        let cache = PlanCache::default();
+        let long = "x".repeat(MAX_TEXT / 2);
+        for n in 0..2 * MAX_ENTRIES {
+            let text = if n % 3 == 0 { format!("SELECT {n}, '{long}'") } else { format!("SELECT {n}") };
+            let first = cache.parse(&text, &[], true).expect("parses");
+            assert!(Arc::ptr_eq(&first, &cache.parse(&text, &[], true).expect("parses")), "{n} is kept");
+            let entries = cache.entries.read();
+            assert!(entries.by_hash.len() <= MAX_ENTRIES && entries.texts <= MAX_TEXTS);
+        }
     }
 }
