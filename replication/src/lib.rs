@@ -66,8 +66,8 @@
 //!
 //! # What it does not do
 //!
-//! It decides no verdict and applies nothing. Members are fixed: joining, fencing and removal, rights and barriers
-//! are not here yet; a site without its disk cannot come back under its name (it is refused at its Hello). It does
+//! It decides no verdict and applies nothing. Who the members are is a pure function of the
+//! order ([`gemini_shadow_ops::members`]); when to add or remove one is the operator's. Rights and barriers are not here; a site without its disk cannot come back under its name (it is refused at its Hello). It does
 //! not encrypt or authenticate: the link has proved who speaks. It defends against broken, stale and reordered messages
 //! without a panic, not against a member that lies with care.
 
