@@ -93,8 +93,6 @@ faults! {
     CloseWithoutReports,
     /// A site that was removed goes on committing and ordering.
     FencedGoesOn,
-    /// What a removed site left is applied, whatever was reported of it.
-    RemovedUnlimited,
     /// A blue transaction is admitted by `seen` instead of `deps`.
     AdmitBySeen,
     /// A blue transaction does not wait for the red ones that it depends on.

@@ -324,10 +324,7 @@ impl Causal {
                 while origin.hold(site, &self.logged, &mut self.held, shelf) {
                     moved = true;
                 }
-                let limit = match self.limits.get(&site) {
-                    Some(limit) if !planted(Fault::RemovedUnlimited) => *limit,
-                    _ => u64::MAX,
-                };
+                let limit = self.limits.get(&site).copied().unwrap_or(u64::MAX);
                 while room > 0
                     && !self.frozen
                     && let Some((dot, transaction)) =
