@@ -145,7 +145,7 @@ pub const CASES: &[Case] = &[
     case(MintFromZero, InSqlInStorm, 5),
     case(EntryIdsRepeat, ByHandInStorm, 10),
     case(CutBeyondPeers, ByHandInStorm, 15),
-    case(ImageStateLate, ByHandInStorm, 10),
+    case(ImageStateLate, ByHandInStorm, 30),
     case(ImageLosesEnded, ByHandInStorm, 10),
     case(FrontierBeforeApply, ByHandInStorm, 5),
     case(HalfVisible, InSqlInStorm, 5),
