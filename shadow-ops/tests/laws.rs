@@ -175,6 +175,8 @@ fn run(rows: RowRule, becomes: RowRule, steps: &[Step]) -> Vec<Site> {
     let mut sites = vec![Site { schema, rows: Rows::new(), applied: Frontier::default() }; 3];
     let mut blue: Vec<Vec<(Effect, Frontier)>> = vec![Vec::new(); 3];
     let mut red: Vec<(Effect, Frontier)> = Vec::new();
+    // No site draws a stamp twice, though a red write of its own may not be in its rows yet.
+    let mut drawn = [0; 3];
     for step in steps {
         let at = usize::from(step.site);
         if step.kind < 5 {
@@ -190,7 +192,10 @@ fn run(rows: RowRule, becomes: RowRule, steps: &[Step]) -> Vec<Site> {
             generate(&table, &site.rows, step.action, i32::from(step.key) + 1, i32::from(step.n))
         };
         let Some(op) = op else { continue };
-        let (seen, stamp) = (site.applied.clone(), above(&site.rows, at as u16 + 1, u64::from(step.lead)));
+        let (seen, mut stamp) =
+            (site.applied.clone(), above(&site.rows, at as u16 + 1, u64::from(step.lead)));
+        stamp.hlc.micros = stamp.hlc.micros.max(drawn[at] + 1);
+        drawn[at] = stamp.hlc.micros;
         let rows_op = matches!(op, Op::Insert { .. } | Op::Delete { .. });
         let ordered = change || step.kind == 8 || (table.rows == RowRule::Strict && rows_op);
         let id = if ordered {
