@@ -309,11 +309,13 @@ impl Site {
                 Do::Write { offset, bytes } => out.push(Output::Fill(FillWork::Write { offset, bytes })),
                 Do::Install { offer } => {
                     tracing::info!(frontier = %offer.frontier, "the image is installed");
+                    let covers = self.engine.applied().clone();
                     let installation = Installation {
                         place: self.engine.image_place(&offer.frontier),
-                        covers: self.engine.applied().clone(),
+                        // What is logged beyond that need not be on disk yet: the log itself says it at the next start.
+                        own: Own { logged: covers.clone(), ..self.own() },
+                        covers,
                         cluster: self.options.cluster,
-                        own: self.own(),
                         offer,
                     };
                     out.push(Output::Fill(FillWork::Install(Box::new(installation))));
