@@ -10,6 +10,7 @@ mod bad_data;
 mod bad_input;
 mod divergence;
 mod faults;
+mod filling;
 mod full;
 mod histories;
 mod members;
