@@ -57,11 +57,10 @@ impl Rights {
         }
         for (r, entry, verdict) in &news.red {
             // What is void or refused because its site was removed returns nothing: what is put aside falls to the heir.
-            let stays = match (&**entry, verdict) {
-                (Entry::Transaction(_), Verdict::Void) => true,
-                (_, Verdict::Refused(Refusal::Removed { .. })) => true,
-                _ => false,
-            };
+            let stays = matches!(
+                (&**entry, verdict),
+                (Entry::Transaction(_), Verdict::Void) | (_, Verdict::Refused(Refusal::Removed { .. }))
+            );
             if stays {
                 continue;
             }

@@ -121,7 +121,7 @@ pub const CASES: &[Case] = &[
     case(ParentNotRead, InSqlInCalm, 40),
     case(ChildRangeDropped, InSqlInCalm, 40),
     case(StaleBase, ByHandInStorm, 15),
-    case(CopyAccepted, InSqlInStorm, 10),
+    case(CopyAccepted, InSqlInStorm, 30),
     case(WindowNotRebuilt, ByHandInStorm, 60),
     case(FencedEntriesStand, ComingAndGoing, 30),
     case(CloseWithoutReports, ComingAndGoing, 10),
