@@ -8,7 +8,7 @@ use gemini_tests::simulate::{Effects, Failure, Members, Shop, simulate};
 use gemini_tests::world::Options;
 use gemini_tests::world::network::Weather;
 
-use Scenario::{ByHand, ByHandInStorm, ComingAndGoing, InSqlInCalm, InSqlInStorm};
+use Scenario::{ByHand, ByHandInStorm, ComingAndGoing, InNarrowWindow, InSqlInCalm, InSqlInStorm};
 
 /// Who works in which weather.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Scenario {
     /// Effects made by hand in a storm: short runs in which something goes wrong several times a second, every sync is slow and
     /// the log is cut often, so that crashes meet work half done.
     ByHandInStorm,
+    /// The same, and the certification window holds next to nothing.
+    InNarrowWindow,
     /// Sessions of SQL in a storm.
     InSqlInStorm,
     /// Effects made by hand at sites that come and go.
@@ -28,7 +30,8 @@ pub enum Scenario {
 
 impl Scenario {
     /// Every one.
-    pub const ALL: [Scenario; 5] = [ByHand, InSqlInCalm, ByHandInStorm, InSqlInStorm, ComingAndGoing];
+    pub const ALL: [Scenario; 6] =
+        [ByHand, InSqlInCalm, ByHandInStorm, InNarrowWindow, InSqlInStorm, ComingAndGoing];
 
     /// Runs a seed. An error: what a checker complained of.
     pub fn run(self, seed: u64) -> Result<(), String> {
@@ -36,6 +39,10 @@ impl Scenario {
             ByHand => complaint(simulate(Options::swarm(seed), &Effects::default())),
             InSqlInCalm => complaint(simulate(calm(Options::shop(seed)), &Shop::default())),
             ByHandInStorm => complaint(simulate(storm(Options::swarm(seed)), &Effects::default())),
+            InNarrowWindow => {
+                let options = Options { window: 4, ..storm(Options::swarm(seed)) };
+                complaint(simulate(options, &Effects::default()))
+            }
             InSqlInStorm => complaint(simulate(storm(Options::shop(seed)), &Shop::default())),
             ComingAndGoing => complaint(simulate(Options::members(seed), &Members::default())),
         }
@@ -74,6 +81,7 @@ impl fmt::Display for Scenario {
             ByHand => "effects",
             InSqlInCalm => "shop in calm",
             ByHandInStorm => "effects in a storm",
+            InNarrowWindow => "effects in a storm, window 4",
             InSqlInStorm => "shop in a storm",
             ComingAndGoing => "members that come and go",
         })
@@ -120,7 +128,7 @@ pub const CASES: &[Case] = &[
     case(BlindWriteDropped, ByHandInStorm, 5),
     case(ParentNotRead, InSqlInCalm, 40),
     case(ChildRangeDropped, InSqlInCalm, 40),
-    case(StaleBase, ByHandInStorm, 15),
+    case(StaleBase, InNarrowWindow, 15),
     case(CopyAccepted, InSqlInStorm, 30),
     case(WindowNotRebuilt, ByHandInStorm, 60),
     case(FencedEntriesStand, ComingAndGoing, 30),
@@ -144,7 +152,7 @@ pub const CASES: &[Case] = &[
     case(SealedLate, ByHandInStorm, 5),
     case(MintFromZero, InSqlInStorm, 5),
     case(EntryIdsRepeat, ByHandInStorm, 10),
-    case(CutBeyondPeers, ByHandInStorm, 15),
+    case(CutBeyondPeers, ByHandInStorm, 60),
     case(ImageStateLate, ByHandInStorm, 30),
     case(ImageLosesEnded, ByHandInStorm, 10),
     case(FrontierBeforeApply, ByHandInStorm, 5),

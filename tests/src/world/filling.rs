@@ -95,6 +95,11 @@ impl World {
         if self.nodes[node].life != life {
             return;
         }
+        assert!(
+            self.options.log_keep != u64::MAX || self.options.loses_store > 0,
+            "kept: s{} has its store and is filled, although everybody keeps the log for it",
+            node + 1
+        );
         let filled = match self.install(node, installation, &mut || false) {
             Ok(()) => {
                 self.filled += 1;
