@@ -1,5 +1,6 @@
 //! The sites under test: three processes, a relay between them, and what can be done to them.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -31,6 +32,8 @@ pub struct Sites {
     /// One per site.
     pub targets: Vec<Target>,
     children: Vec<Option<Child>>,
+    /// Told to drain: they may end, in good order.
+    draining: BTreeSet<usize>,
     relay: Child,
     control: u16,
     /// The site whose data folder is a disk of its own.
@@ -110,6 +113,7 @@ impl Sites {
                 .map(|(name, port)| Target::at(name, "127.0.0.1", port))
                 .collect(),
             children: names.iter().map(|_| None).collect(),
+            draining: BTreeSet::new(),
             relay,
             control,
         };
@@ -164,6 +168,9 @@ impl Sites {
     pub fn fallen(&mut self) -> Option<String> {
         for (site, child) in self.children.iter_mut().enumerate() {
             if let Some(Ok(Some(status))) = child.as_mut().map(Child::try_wait) {
+                if status.success() && self.draining.contains(&site) {
+                    continue;
+                }
                 let log = self.home.join(format!("{}.log", self.names[site]));
                 let words = fs::read_to_string(log).unwrap_or_default();
                 let lines: Vec<&str> = words.lines().collect();
@@ -186,6 +193,7 @@ impl Sites {
                 Ok(())
             }
             Fault::Restarted(site) => {
+                self.draining.insert(site);
                 self.signal(site, "-TERM");
                 Ok(())
             }
@@ -229,6 +237,7 @@ impl Sites {
     /// Waits for a site that was told to stop.
     async fn drained(&mut self, site: usize) -> Result<(), Error> {
         let name = self.names[site];
+        self.draining.remove(&site);
         let Some(mut child) = self.children[site].take() else { return Ok(()) };
         let patience = Instant::now() + DRAIN;
         while Instant::now() < patience {
