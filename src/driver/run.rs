@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gemini_engine::{Disk, RealDisk, Store};
-use gemini_replication::quic::{Inbox, Transport};
+use gemini_replication::quic::{Inbox, Transport, released};
 use gemini_sql::host::Durability;
 use gemini_sql::pg;
 use ring::rand::SystemRandom;
@@ -29,6 +29,8 @@ use crate::site::{Input, OpenError, Site};
 
 /// What may wait for the site thread.
 const QUEUE: usize = 8192;
+/// How long a site that is opened anew waits for the address that it listened on before.
+const RELEASE: Duration = Duration::from_secs(10);
 
 /// Why a site does not run, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -226,11 +228,15 @@ impl Running {
         }
     }
 
-    /// Lets go of everything around a site that has left to be opened anew: its clients are sent away.
-    async fn let_go(mut self) {
+    /// Lets go of everything around a site that has left to be opened anew: its clients are sent away, and its
+    /// addresses can be used again.
+    async fn let_go(mut self, peer: SocketAddr) {
         self.closing.send_replace(true);
         self.servers.shutdown().await;
         self.transport.close().await;
+        drop(self);
+        // If something still holds it, the next start says so.
+        released(peer, RELEASE).await;
     }
 }
 
@@ -254,7 +260,7 @@ pub async fn run_until_stopped(cluster: &Cluster, config: &SiteConfig) -> Result
             ended = running.ended() => match ended {
                 DriverError::Reopen(reason) => {
                     tracing::info!(reason, "the site opens its data anew");
-                    running.let_go().await;
+                    running.let_go(config.peer).await;
                 }
                 failure => return Err(failure),
             },

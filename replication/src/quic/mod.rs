@@ -320,13 +320,26 @@ impl Transport {
         self.0.refused.lock().clone()
     }
 
-    /// Ends all links and waits until the peers know, for at most a second.
+    /// Ends all links and waits until the peers know, for at most a second. The address is free again when the last
+    /// handle is dropped and the library's own task has ended: see [`released`].
     pub async fn close(&self) {
         self.0.endpoint.close(link::CODE_CLOSED.into(), b"it shuts down");
         // After the close, or the peers would see streams end without a reason.
         self.0.closing.send_replace(true);
         let _ = tokio::time::timeout(Duration::from_secs(1), self.0.endpoint.wait_idle()).await;
     }
+}
+
+/// Waits until a new transport can listen on the address of one that was closed and whose handles were dropped: the
+/// library lets go of its socket in a task of its own. False if something still holds it after so long.
+pub async fn released(address: SocketAddr, within: Duration) -> bool {
+    let probe = async {
+        while let Err(cause) = UdpSocket::bind(address) {
+            tracing::debug!(%address, %cause, "waiting until the address is free");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(within, probe).await.is_ok()
 }
 
 impl Shared {

@@ -179,6 +179,20 @@ async fn three_sites_exchange_frames_in_order_and_answer_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_is_released_when_the_last_handle_is_gone() {
+    let (authority, addresses) = (Authority::new(), ports(2));
+    let first = start(config(1, &addresses, authority.identity(&name(1))));
+    let mut second = start(config(2, &addresses, authority.identity(&name(2))));
+    second.up(1).await;
+    let clone = first.transport.clone();
+    first.transport.close().await;
+    drop(first);
+    assert!(!released(addresses[0], Duration::from_millis(100)).await, "a handle is left");
+    drop(clone);
+    assert!(released(addresses[0], PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_peer_is_noticed_and_a_stale_link_sends_nothing() {
     let authority = Authority::new();
     let addresses = ports(2);
