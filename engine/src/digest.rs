@@ -1,7 +1,7 @@
 //! Digests: do two sites hold the same?
 //!
 //! ```text
-//!   row      hash(primary key, its incarnations: id, birth, cells, stamps, death, touches, fingerprint, rights)
+//!   row      hash(primary key, its incarnations: id, birth, cells, stamps, death, touches, fingerprint, rights, additions)
 //!   table    sum of its rows' hashes (wrapping), with their number: order and layout do not matter
 //!   total    hash of the schema and all tables' digests
 //! ```
@@ -148,6 +148,7 @@ fn canonical(table: &Table, incarnation: &Incarnation) -> Incarnation {
     canonical.stamps.retain(|s| s.stamp != incarnation.born && declared(s.column));
     canonical.rights.shares.retain(|s| declared(s.column));
     canonical.rights.reserved.retain(|r| declared(r.column));
+    canonical.additions.retain(|a| declared(a.column));
     canonical
 }
 

@@ -43,6 +43,12 @@ faults! {
     LwwByArrival,
     /// The columns of an lww group are merged singly: what a write leaves as it is keeps its stamp.
     GroupSingly,
+    /// A removal takes an element with additions that it has not seen.
+    RemoveUnseen,
+    /// A removal does not reach incarnations that were out of view.
+    RemoveNamedOnly,
+    /// A flag is decided by the lww stamp.
+    FlagByStamp,
     /// An update of an ended incarnation brings it back to life.
     EndedRevived,
     /// A delete ends every incarnation it meets, seen or not.

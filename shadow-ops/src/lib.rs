@@ -95,7 +95,7 @@ pub use ids::{
 pub use members::{Member, MemberChange, MemberEntry, Members, Ruling};
 pub use op::{Entry, Key, Op, RedTransaction, SchemaChange, ShadowOp, ShadowTransaction, Write};
 pub use rights::{Move, Reservation, Rights, Share, Spend};
-pub use row::{CellStamp, Context, Displaced, Incarnation, RowState};
+pub use row::{Additions, CellStamp, Context, Displaced, Incarnation, RowState};
 pub use schema::{
     Bound, BoundSide, ChangeKind, Check, Column, Default, ForeignKey, Index, IndexColumn, MergeRule, Minting,
     ReferentialAction, RowRule, Schema, SchemaError, SchemaErrorKind, Sequence, Table,

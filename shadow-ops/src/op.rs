@@ -14,7 +14,7 @@ use crate::ids::{
 use crate::members::{MemberChange, MemberEntry};
 use crate::rights::Move;
 use crate::schema::{Check, Column, ForeignKey, Index, MergeRule, RowRule, Schema, Sequence, Table};
-use crate::value::{Row, Value};
+use crate::value::{Row, Value, set};
 
 /// A row's address within its table: its primary key in the order-preserving encoding of [`crate::value::key`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -42,6 +42,17 @@ pub enum Write {
     Min(Value),
     /// delta under a bound: what is added, accounted to the transaction's origin ([`crate::rights`]).
     Bounded(Value),
+    /// set: takes what was seen of some elements, and adds some. An element in both was there and is added anew.
+    Elements {
+        /// Sorted, each once, no NULLs.
+        remove: Vec<Value>,
+        /// Sorted, each once, no NULLs.
+        add: Vec<Value>,
+    },
+    /// flag: true, unless every true was seen by a false.
+    EnableWins(bool),
+    /// flag: false, unless every false was seen by a true.
+    DisableWins(bool),
 }
 
 /// One row-level effect, or one change of the schema.
@@ -103,7 +114,7 @@ pub struct ShadowOp {
 /// What is streamed, ordered and applied.
 ///
 /// Whoever parses one gets it well formed, or an error: at least one statement, every effect's statement among them, the
-/// incarnations named sorted and not none, cells sorted. So applying it needs no checks and cannot fail.
+/// incarnations named sorted and not none, cells and elements sorted. So applying it needs no checks and cannot fail.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Parsed")]
 pub struct ShadowTransaction {
@@ -159,12 +170,36 @@ impl TryFrom<Parsed> for ShadowTransaction {
             if !cells.is_sorted_by(|a, b| a.0 < b.0) {
                 return Err("an effect whose cells are not in order");
             }
+            if !cells.iter().all(|(_, write)| write.is_well_formed()) {
+                return Err("an effect whose elements are not in order");
+            }
         }
         Ok(ShadowTransaction { origin, statements, deps, stamp, schema_version, ops })
     }
 }
 
 impl Write {
+    /// The value written: of an addition what is added, of a change of a set the elements added.
+    pub fn value(&self) -> Value {
+        match self {
+            Write::Set(value)
+            | Write::Add(value)
+            | Write::Bounded(value)
+            | Write::Max(value)
+            | Write::Min(value) => value.clone(),
+            Write::Elements { add, .. } => Value::Array(Arc::new(add.clone())),
+            Write::EnableWins(value) | Write::DisableWins(value) => Value::Bool(*value),
+        }
+    }
+
+    /// Whether the elements are as they must be.
+    fn is_well_formed(&self) -> bool {
+        match self {
+            Write::Elements { remove, add } => set::is_set(remove) && set::is_set(add),
+            _ => true,
+        }
+    }
+
     /// An addition to a delta column.
     pub fn delta(table: &Table, column: ColumnId, change: Value) -> Write {
         if table.is_bounded(column) { Write::Bounded(change) } else { Write::Add(change) }

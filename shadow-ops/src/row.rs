@@ -11,7 +11,8 @@
 //! ```
 //!
 //! 1. Every part of an incarnation only grows in some order: a cell's stamp (the greatest), a delta (a sum), max and min,
-//!    `died` and `touched` (joins of frontiers), the fingerprint (a sum). Hence convergence.
+//!    `died` and `touched` (joins of frontiers), the fingerprint (a sum). Hence convergence. Sets and flags do not grow; they
+//!    converge because nothing arrives before what it has seen (`row/elements.rs`).
 //! 2. How a cell combines is in the *write* ([`Write`]), not looked up in the schema, so a schema change that is ordered
 //!    differently against a concurrent blue effect at two sites makes no difference. The schema's rules decide only how several live
 //!    incarnations merge, and which are live.
@@ -35,6 +36,11 @@ use crate::op::{Key, Op, Write};
 use crate::rights::{Move, Rights};
 use crate::schema::{Column, MergeRule, RowRule, Table};
 use crate::value::{DataType, Row, Value, arith};
+
+mod elements;
+
+use elements::Elements;
+pub use elements::Additions;
 
 /// The last write of one cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +71,8 @@ pub struct Incarnation {
     pub fingerprint: u64,
     /// How the slacks of its bounded columns are divided among the sites.
     pub rights: Rights,
+    /// Who stands behind the elements of its sets and flags, where it is not its birth alone. Sorted by column.
+    pub additions: Vec<Additions>,
 }
 
 /// Everything stored under one key: live and ended incarnations, sorted by id.
@@ -150,6 +158,9 @@ impl Incarnation {
         for (column, write) in cells {
             let slot = usize::from(column.0);
             let (stamp, _) = self.cell(*column);
+            if matches!(write, Write::Set(_)) && stamp < context.stamp {
+                self.forget_additions(*column);
+            }
             let Some(cell) = Arc::make_mut(&mut self.values).get_mut(slot) else { continue };
             match write {
                 Write::Set(value) if planted(Fault::GroupSingly) && *cell == *value => continue,
@@ -174,6 +185,13 @@ impl Incarnation {
                 }
                 Write::Max(value) => *cell = greatest(cell, value),
                 Write::Min(value) => *cell = least_of(cell, value),
+                Write::EnableWins(value) | Write::DisableWins(value) if planted(Fault::FlagByStamp) => {
+                    if stamp < context.stamp {
+                        *cell = Value::Bool(*value);
+                    }
+                }
+                // Reaches other incarnations too.
+                Write::Elements { .. } | Write::EnableWins(_) | Write::DisableWins(_) => {}
             }
             self.restamp(*column, context.stamp, context.id);
         }
@@ -256,6 +274,7 @@ impl RowState {
             touched: Frontier::default(),
             fingerprint: *hash,
             rights: Rights::default(),
+            additions: Vec::new(),
         };
         if self.is_live(table) {
             self.displaced_by_insert(change, key, &incarnation, displaced);
@@ -292,6 +311,7 @@ impl RowState {
             let reached = if matches!(write, Write::Add(_) | Write::Bounded(_)) { least_live } else { live };
             displaced.extend(self.displaced_by_write(change, key, *column, write, reached));
         }
+        self.change_elements(table, of, cells, context);
         for id in of {
             if let Ok(at) = self.position(*id) {
                 self.incarnations[at].write(table, cells, context, Some(id) == of.first());
@@ -364,11 +384,10 @@ impl RowState {
         write: &Write,
         reached: bool,
     ) -> Option<Displaced> {
-        let (Write::Set(value)
-        | Write::Add(value)
-        | Write::Bounded(value)
-        | Write::Max(value)
-        | Write::Min(value)) = write;
+        if reached && let Some(elements) = Elements::of(write) {
+            return self.displaced_elements(change, key, column, &elements);
+        }
+        let value = &write.value();
         if reached && !matches!(write, Write::Set(_)) {
             return None;
         }
@@ -422,16 +441,23 @@ fn displaced_by_delete(change: &Change<'_>, key: &Key, ended: &Incarnation, disp
     }
 }
 
-/// The view of one incarnation: itself, unless the table has changed its shape since.
+/// The view of one incarnation: itself, unless the table has changed its shape or a column its rule since.
 fn single(table: &Table, incarnation: &Incarnation) -> Row {
     let slots = usize::from(table.slots);
-    if incarnation.values.len() == slots && table.columns.len() == slots {
+    let shown = |column: &Column| match column.merge {
+        MergeRule::AddWinsSet => elements::shown(incarnation.value(table, column.id)),
+        _ => None,
+    };
+    if incarnation.values.len() == slots
+        && table.columns.len() == slots
+        && table.columns.iter().all(|c| shown(c).is_none())
+    {
         return incarnation.values.clone();
     }
     let mut row = vec![Value::Null; slots];
     for column in &table.columns {
         if let Some(slot) = row.get_mut(usize::from(column.id.0)) {
-            *slot = incarnation.value(table, column.id).clone();
+            *slot = shown(column).unwrap_or_else(|| incarnation.value(table, column.id).clone());
         }
     }
     row.into()
@@ -461,6 +487,9 @@ fn merged(table: &Table, column: ColumnId, live: &[&Incarnation]) -> Value {
         MergeRule::Delta => values.fold(Value::Null, |total, v| sum(declared, &total, v)),
         MergeRule::Max => values.fold(Value::Null, |best, v| greatest(&best, v)),
         MergeRule::Min => values.fold(Value::Null, |best, v| least_of(&best, v)),
+        rule @ (MergeRule::AddWinsSet | MergeRule::EnableWins | MergeRule::DisableWins) => {
+            elements::merged(rule, values)
+        }
     }
 }
 

@@ -30,6 +30,12 @@ pub enum MergeRule {
     Max,
     /// `MERGE MIN`: the least.
     Min,
+    /// `MERGE ADD WINS SET`: an array of elements that are added and removed; a removal takes only what it has seen.
+    AddWinsSet,
+    /// `MERGE ENABLE WINS`: a boolean; true, unless every true was seen by a false.
+    EnableWins,
+    /// `MERGE DISABLE WINS`: a boolean; false, unless every false was seen by a true.
+    DisableWins,
 }
 
 /// How concurrent inserts, updates and deletes of a row combine.

@@ -89,6 +89,22 @@ impl Display for crate::schema::RowRule {
     }
 }
 
+/// As SQL spells it: `MERGE ADD WINS SET`.
+impl Display for crate::schema::MergeRule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Strict => "MERGE STRICT",
+            Self::Lww => "MERGE LWW",
+            Self::Delta => "MERGE DELTA",
+            Self::Max => "MERGE MAX",
+            Self::Min => "MERGE MIN",
+            Self::AddWinsSet => "MERGE ADD WINS SET",
+            Self::EnableWins => "MERGE ENABLE WINS",
+            Self::DisableWins => "MERGE DISABLE WINS",
+        })
+    }
+}
+
 impl Display for Key {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         hex(f, &self.0)
@@ -115,6 +131,12 @@ impl Display for Write {
             Write::Bounded(v) => write!(f, "±={}", Shown(v)),
             Write::Max(v) => write!(f, " max= {}", Shown(v)),
             Write::Min(v) => write!(f, " min= {}", Shown(v)),
+            Write::Elements { remove, add } => {
+                let list = |v: &[Value]| Shown(&Value::Array(std::sync::Arc::new(v.to_vec()))).to_string();
+                write!(f, " -{} +{}", list(remove), list(add))
+            }
+            Write::EnableWins(v) => write!(f, " enable= {v}"),
+            Write::DisableWins(v) => write!(f, " disable= {v}"),
         }
     }
 }

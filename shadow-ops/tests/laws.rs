@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use common::*;
 use gemini_shadow_ops::row::Context;
 use gemini_shadow_ops::value::key::primary_key;
+use gemini_shadow_ops::value::set;
 use gemini_shadow_ops::*;
 use proptest::prelude::*;
 
-/// id, lww, delta, max, min, a group of two.
+/// id, lww, delta, max, min, a group of two, a set, a flag that enables and one that disables.
 fn merging(rows: RowRule) -> Table {
     let build = table(10, "t")
         .rows(rows)
@@ -25,7 +26,13 @@ fn merging(rows: RowRule) -> Table {
         .col("lo", MergeRule::Min)
         .col("g", MergeRule::Lww)
         .col("h", MergeRule::Lww)
-        .check(&[5, 6]);
+        .check(&[5, 6])
+        .typed("tags", DataType::Array(Box::new(DataType::Int4)), MergeRule::AddWinsSet)
+        .not_null()
+        .typed("on", DataType::Bool, MergeRule::EnableWins)
+        .not_null()
+        .typed("off", DataType::Bool, MergeRule::DisableWins)
+        .not_null();
     let build = if rows == RowRule::Strict { build } else { build.trusted() };
     let schema = schema(&[&build]);
     let declared = schema.table(TableId(10)).unwrap();
@@ -51,11 +58,31 @@ fn apply(rows: &mut Rows, table: &Table, effect: &Effect) {
     rows.entry(key.clone()).or_default().apply(table, op, context, &mut Vec::new());
 }
 
-const ACTIONS: u8 = 8;
+const ACTIONS: u8 = 12;
+
+fn ints(list: &[i32]) -> Vec<Value> {
+    list.iter().map(|n| Value::Int4(*n)).collect()
+}
+
+/// A row of the table with these numbers; two elements and two flags come from the first of them.
+fn whole(numbers: &[i32]) -> Row {
+    let n = numbers.get(1).copied().unwrap_or(0);
+    let elements = set::of(&ints(&[n & 3, n >> 2 & 3]));
+    let rest = [Value::Array(elements.into()), Value::Bool(n & 1 == 0), Value::Bool(n & 2 == 0)];
+    row(numbers).iter().cloned().chain(rest).collect()
+}
+
+/// The elements that a reader sees.
+fn tags(row: &Row) -> Vec<Value> {
+    match &row[7] {
+        Value::Array(list) => list.to_vec(),
+        other => panic!("{other:?} is no set"),
+    }
+}
 
 /// What a generator that sees `rows` makes of an action: None if there is nothing to do.
 fn generate(table: &Table, rows: &Rows, action: u8, key: i32, n: i32) -> Option<Op> {
-    let fresh = row(&[key, n, n, n, n, n, n + 1]);
+    let fresh = whole(&[key, n, n, n, n, n, n + 1]);
     let at = primary_key(table, &fresh);
     let state = rows.get(&at).filter(|s| s.is_live(table));
     let Some(state) = state else {
@@ -71,6 +98,16 @@ fn generate(table: &Table, rows: &Rows, action: u8, key: i32, n: i32) -> Option<
         5 => vec![cell(5, set(n)), cell(6, set(n + 1))],
         6 => vec![cell(1, set(n)), cell(2, add(-n)), cell(3, Write::Max(Value::Int4(n)))],
         7 => return Some(Op::Delete { table: table.id, key: at, of }),
+        8..=10 => {
+            let seen = tags(&state.view(table)?);
+            let (remove, add) = match action {
+                8 => (set::intersection(&seen, &ints(&[n & 3])), ints(&[n & 3])),
+                9 => (set::intersection(&seen, &ints(&[n & 3])), vec![]),
+                _ => (seen, set::of(&ints(&[n & 3, n >> 2 & 3]))),
+            };
+            vec![cell(7, Write::Elements { remove, add })]
+        }
+        11 => vec![cell(8, Write::EnableWins(n & 1 == 0)), cell(9, Write::DisableWins(n & 2 == 0))],
         _ => return None,
     };
     Some(Op::Update { table: table.id, key: at, of, cells })
@@ -97,21 +134,25 @@ fn trusted_keys_merge() {
         op: Some(Op::Insert {
             table: table.id,
             key: primary_key(&table, &row(&[1])),
-            values: row(&[1, 10, 1, 1, 1, 1, 2]),
+            values: whole(&[1, 10, 1, 1, 1, 1, 2]),
         }),
     };
     let mut two = one.clone();
     two.id = TxnId::Blue(Dot { site: SiteId(2), n: 1 });
     two.stamp = stamp(4, 2);
     if let Some(Op::Insert { values, .. }) = &mut two.op {
-        *values = row(&[1, 20, 2, 3, -1, 8, 9]);
+        *values = whole(&[1, 21, 2, 3, -1, 8, 9]);
     }
     let mut rows = Rows::new();
     apply(&mut rows, &table, &one);
     apply(&mut rows, &table, &two);
     let state = rows.values().next().unwrap();
     assert_eq!(state.live(&table).len(), 2);
-    assert_eq!(state.view(&table).unwrap(), row(&[1, 10, 3, 3, -1, 1, 2]));
+    let numbers = |row: Row| row[..7].to_vec();
+    assert_eq!(numbers(state.view(&table).unwrap()), ints(&[1, 10, 3, 3, -1, 1, 2]));
+    // {2} and {1}, on and not on, not off and off.
+    let rest = [Value::Array(ints(&[1, 2]).into()), Value::Bool(true), Value::Bool(false)];
+    assert_eq!(state.view(&table).unwrap()[7..], rest);
     // An update writes both; its addition goes to the least and so counts once.
     let op = generate(&table, &rows, 6, 1, 100);
     let mut seen = Frontier::default();
@@ -119,7 +160,35 @@ fn trusted_keys_merge() {
     seen.add(two.id);
     let three = Effect { id: TxnId::Red(1), stamp: stamp(6, 1), seen, version: 1, op };
     apply(&mut rows, &table, &three);
-    assert_eq!(rows.values().next().unwrap().view(&table).unwrap(), row(&[1, 100, -97, 100, -1, 1, 2]));
+    let state = rows.values().next().unwrap();
+    assert_eq!(numbers(state.view(&table).unwrap()), ints(&[1, 100, -97, 100, -1, 1, 2]));
+}
+
+/// A set's elements by definition: added, by a birth or an update, and not removed by anybody who had seen that.
+fn by_definition(history: &[Effect], incarnation: TxnId) -> Vec<Value> {
+    let mut additions: Vec<(TxnId, Value)> = Vec::new();
+    let mut removals: Vec<(&Effect, &[Value])> = Vec::new();
+    for effect in history {
+        match &effect.op {
+            Some(Op::Insert { values, .. }) if effect.id == incarnation => {
+                additions.extend(tags(values).into_iter().map(|e| (effect.id, e)));
+            }
+            Some(Op::Update { of, cells, .. }) => {
+                for (_, write) in cells {
+                    let Write::Elements { remove, add } = write else { continue };
+                    removals.push((effect, remove));
+                    if of.contains(&incarnation) {
+                        additions.extend(add.iter().map(|e| (effect.id, e.clone())));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let stands = |(id, element): &&(TxnId, Value)| {
+        !removals.iter().any(|(by, remove)| remove.contains(element) && by.seen.covers(*id))
+    };
+    set::of(&additions.iter().filter(stands).map(|(_, e)| e.clone()).collect::<Vec<_>>())
 }
 
 /// One site of the property test.
@@ -169,7 +238,7 @@ fn deliver(
     true
 }
 
-fn run(rows: RowRule, becomes: RowRule, steps: &[Step]) -> Vec<Site> {
+fn run(rows: RowRule, becomes: RowRule, steps: &[Step]) -> (Vec<Site>, Vec<Effect>) {
     let mut schema = Schema { version: 0, ..Schema::default() };
     schema.apply(&SchemaChange::CreateTable(merging(rows)), 0);
     let mut sites = vec![Site { schema, rows: Rows::new(), applied: Frontier::default() }; 3];
@@ -215,18 +284,41 @@ fn run(rows: RowRule, becomes: RowRule, steps: &[Step]) -> Vec<Site> {
     for site in &mut sites {
         while (0..4).any(|from| deliver(site, &blue, &red, from)) {}
     }
-    sites
+    let history = blue.into_iter().flatten().chain(red).map(|(effect, _)| effect).collect();
+    (sites, history)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Sets are what their definition says, at every site, and what they keep is bounded by what is in them.
+    #[test]
+    fn sets(steps in proptest::collection::vec(step(), 1..60)) {
+        let steps: Vec<Step> = steps
+            .into_iter()
+            .map(|s| Step { action: if s.action < 8 && s.action != 7 { 0 } else { s.action }, kind: s.kind.min(8), ..s })
+            .collect();
+        let (sites, history) = run(RowRule::AddWins, RowRule::AddWins, &steps);
+        let table = sites[0].schema.table(TableId(10)).unwrap();
+        for (key, state) in &sites[0].rows {
+            let of_row: Vec<Effect> =
+                history.iter().filter(|e| e.op.as_ref().and_then(Op::key) == Some(key)).cloned().collect();
+            for incarnation in &state.incarnations {
+                let Value::Array(elements) = incarnation.value(table, ColumnId(7)) else { panic!("a set") };
+                prop_assert_eq!(elements.as_ref(), &by_definition(&of_row, incarnation.id));
+                for additions in incarnation.additions.iter().filter(|a| a.column == ColumnId(7)) {
+                    prop_assert_eq!(additions.by.len(), elements.len());
+                }
+            }
+        }
+    }
 
     #[test]
     fn clusters(rules in 0usize..5, steps in proptest::collection::vec(step(), 1..60)) {
         use RowRule::*;
         let (rows, becomes) =
             [(AddWins, AddWins), (RemoveWins, RemoveWins), (Strict, AddWins), (Strict, RemoveWins), (AppendOnly, AppendOnly)][rules];
-        let sites = run(rows, becomes, &steps);
+        let (sites, _) = run(rows, becomes, &steps);
         let table = sites[0].schema.table(TableId(10)).unwrap().clone();
         for site in &sites[1..] {
             prop_assert_eq!(&site.applied, &sites[0].applied);
@@ -247,7 +339,7 @@ proptest! {
         let steps: Vec<Step> = steps.into_iter().filter(|s| s.action != 7 && s.action != 0).collect();
         let first = Step { site: 0, kind: 5, action: 0, key: false, n: 1, lead: 0 };
         let steps: Vec<Step> = [first].into_iter().chain(steps).collect();
-        let sites = run(RowRule::AppendOnly, RowRule::AppendOnly, &steps);
+        let (sites, _) = run(RowRule::AppendOnly, RowRule::AppendOnly, &steps);
         let Some(state) = sites[0].rows.values().next() else { return Ok(()) };
         let [one] = state.incarnations.as_slice() else { panic!("one insert") };
         let table = sites[0].schema.table(TableId(10)).unwrap();

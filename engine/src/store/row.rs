@@ -1,12 +1,12 @@
 //! A stored row's bytes.
 //!
 //! ```text
-//!   format  1 byte (2)
+//!   format  1 byte (3; 2 is the same without flag 16, and is read)
 //!   lsn     varint: the admission last applied to the row. Local: not part of a digest
 //!   count   varint: incarnations
 //!   each incarnation, by id:
 //!     id, born                     the transaction that started it, its stamp
-//!     flags                        1 died, 2 touched, 4 stamps, 8 rights
+//!     flags                        1 died, 2 touched, 4 stamps, 8 rights, 16 additions
 //!     fingerprint                  8 bytes
 //!     columns                      varint: slots this row has (a row stored before ADD COLUMN has fewer)
 //!     null bitmap                  ⌈columns / 8⌉ bytes, bit i of byte i/8 set: slot i is NULL
@@ -15,6 +15,7 @@
 //!     died, touched                only with their flags: frontiers
 //!     rights                       only with flag 8: shares (column, site, added, given towards either bound), then
 //!                                  reservations (entry, column, side, amount)
+//!     additions                    only with flag 16: of sets and flags, columns with a frontier for each element
 //! ```
 //!
 //! Parts in words are in postcard's form. A value carries its type, so that a row can be read without a schema (by
@@ -27,11 +28,13 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Lsn};
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+const WITHOUT_ADDITIONS: u8 = 2;
 const DIED: u8 = 1;
 const TOUCHED: u8 = 2;
 const STAMPS: u8 = 4;
 const RIGHTS: u8 = 8;
+const ADDITIONS: u8 = 16;
 
 /// Encodes a row. Fails only on a value that the encoder refuses, which none is known to.
 pub(crate) fn encode(lsn: Lsn, state: &RowState) -> Result<Vec<u8>, Error> {
@@ -54,6 +57,7 @@ fn encode_incarnation(out: &mut Vec<u8>, incarnation: &Incarnation) -> Result<()
     flags |= if touched { TOUCHED } else { 0 };
     flags |= if incarnation.stamps.is_empty() { 0 } else { STAMPS };
     flags |= if incarnation.rights.is_empty() { 0 } else { RIGHTS };
+    flags |= if incarnation.additions.is_empty() { 0 } else { ADDITIONS };
     out.push(flags);
     out.extend_from_slice(&incarnation.fingerprint.to_le_bytes());
     write(out, &(incarnation.values.len() as u64))?;
@@ -78,6 +82,9 @@ fn encode_incarnation(out: &mut Vec<u8>, incarnation: &Incarnation) -> Result<()
     if flags & RIGHTS != 0 {
         write(out, &incarnation.rights)?;
     }
+    if flags & ADDITIONS != 0 {
+        write(out, &incarnation.additions)?;
+    }
     Ok(())
 }
 
@@ -97,7 +104,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Lsn, RowState), Error> {
             what: format!("a row has format {format}, this program writes {FORMAT}"),
         });
     }
-    if format != FORMAT {
+    if format != FORMAT && format != WITHOUT_ADDITIONS {
         return Err(damaged(format_args!("row format {format} is of no release")));
     }
     let lsn = Lsn(input.read()?);
@@ -121,7 +128,7 @@ fn decode_incarnation(input: &mut Input<'_>) -> Result<Incarnation, Error> {
     let id: TxnId = input.read()?;
     let born: Stamp = input.read()?;
     let flags = input.byte()?;
-    if flags & !(DIED | TOUCHED | STAMPS | RIGHTS) != 0 {
+    if flags & !(DIED | TOUCHED | STAMPS | RIGHTS | ADDITIONS) != 0 {
         return Err(damaged(format_args!("row flags {flags} are not known")));
     }
     let mut fingerprint = [0; 8];
@@ -137,8 +144,9 @@ fn decode_incarnation(input: &mut Input<'_>) -> Result<Incarnation, Error> {
     let died = if flags & DIED != 0 { Some(input.read()?) } else { None };
     let touched = if flags & TOUCHED != 0 { input.read()? } else { Frontier::default() };
     let rights = if flags & RIGHTS != 0 { input.read()? } else { Rights::default() };
+    let additions = if flags & ADDITIONS != 0 { input.read()? } else { Vec::new() };
     let (values, fingerprint) = (values.into(), u64::from_le_bytes(fingerprint));
-    Ok(Incarnation { id, born, values, stamps, died, touched, fingerprint, rights })
+    Ok(Incarnation { id, born, values, stamps, died, touched, fingerprint, rights, additions })
 }
 
 struct Input<'a> {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use gemini_shadow_ops::row::CellStamp;
+use gemini_shadow_ops::row::{Additions, CellStamp};
 use gemini_shadow_ops::{
     BoundSide, ColumnId, Dot, EntryId, Frontier, Hlc, Incarnation, Interval, Reservation, Rights, RowState,
     Share, SiteId, Stamp, TxnId, Value,
@@ -88,10 +88,13 @@ prop_compose! {
         touched in frontiers(),
         fingerprint in any::<u64>(),
         rights in rights(),
+        additions in prop::collection::vec((any::<u16>(), prop::collection::vec(frontiers(), 0..3)), 0..3),
     ) -> Incarnation {
+        let additions =
+            additions.into_iter().map(|(c, by)| Additions { column: ColumnId(c), by }).collect();
         let stamps =
             stamps.into_iter().map(|(c, stamp, by)| CellStamp { column: ColumnId(c), stamp, by }).collect();
-        Incarnation { id, born, values: values.into(), stamps, died, touched, fingerprint, rights }
+        Incarnation { id, born, values: values.into(), stamps, died, touched, fingerprint, rights, additions }
     }
 }
 
@@ -140,6 +143,7 @@ fn a_rows_bytes_never_change() {
                 touched: seen.clone(),
                 fingerprint: 0x0102_0304_0506_0708,
                 rights: Rights::default(),
+                additions: vec![Additions { column: ColumnId(2), by: vec![seen.clone()] }],
             },
             Incarnation {
                 id: TxnId::Red(6),
@@ -164,18 +168,19 @@ fn a_rows_bytes_never_change() {
                         amount: Value::Int8(1),
                     }],
                 },
+                additions: vec![],
             },
         ],
     };
     let bytes = row::encode(Lsn(1000), &state).expect("encodes");
     let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     let golden = concat!(
-        "02",
+        "03",
         "e807",
         "02", // format, LSN, incarnations
         "000304",
         "ac020203",
-        "06",
+        "16",
         "0807060504030201",
         "03",
         "02", // id, born, flags, fingerprint, columns, nulls
@@ -184,6 +189,7 @@ fn a_rows_bytes_never_change() {
         "0102ad02020301",
         "07",
         "01030409", // stamps, touched
+        "01020101030409", // additions
         "0106",
         "c8010203",
         "09",
@@ -194,8 +200,13 @@ fn a_rows_bytes_never_change() {
         "0102010501000402", // rights: a share, a reservation
     );
     assert_eq!(hex, golden);
-    assert_eq!(row::decode(&bytes), Ok((Lsn(1000), state)));
-    assert!(row::decode(&[3, 0, 0]).is_err_and(|e| e.to_string().contains("format 3")));
+    assert_eq!(row::decode(&bytes), Ok((Lsn(1000), state.clone())));
+    assert!(row::decode(&[4, 0, 0]).is_err_and(|e| e.to_string().contains("format 4")));
+    // The format before had no additions.
+    let without = RowState { incarnations: state.incarnations[1..].to_vec() };
+    let mut before = row::encode(Lsn(1000), &without).expect("encodes");
+    before[0] = 2;
+    assert_eq!(row::decode(&before), Ok((Lsn(1000), without)));
 }
 
 /// A folder of its own, removed when dropped.

@@ -238,6 +238,8 @@ fn weight(state: &RowState, indexes: usize) -> u32 {
     for incarnation in &state.incarnations {
         bytes += 160 + size_of::<Value>() * incarnation.values.len();
         bytes += incarnation.stamps.len() * 24;
+        let additions = incarnation.additions.iter().flat_map(|a| &a.by);
+        bytes += additions.map(|by| size_of_val(by) + by.blues().count() * 16).sum::<usize>();
         bytes += incarnation.values.iter().map(heap).sum::<usize>();
     }
     u32::try_from(bytes).unwrap_or(u32::MAX)

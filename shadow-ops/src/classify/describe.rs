@@ -3,6 +3,7 @@
 use super::{Reason, Rule};
 use crate::ids::{ColumnId, ConstraintId};
 use crate::schema::{MergeRule, RowRule, Schema, Table};
+use crate::value::DataType;
 
 /// A reason for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +88,8 @@ impl Words<'_> {
         let hint = self.reason.column.filter(|c| !table.is_primary(*c)).map(|c| {
             let rule = match table.column(c).map(|c| &c.ty) {
                 Some(ty) if ty.is_integer() => "LWW (or DELTA, if it counts)",
+                Some(DataType::Bool) => "LWW (or ENABLE WINS, DISABLE WINS)",
+                Some(DataType::Array(_)) => "LWW (or ADD WINS SET, if elements are added and removed)",
                 _ => "LWW",
             };
             format!("ALTER TABLE {} ALTER COLUMN {} SET MERGE {rule}", table.name, table.column_name(c))

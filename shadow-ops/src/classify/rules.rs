@@ -133,7 +133,10 @@ impl<'a> Verdicts<'a> {
                 }
                 (MergeRule::Lww, Write::Set(_))
                 | (MergeRule::Max, Write::Max(_))
-                | (MergeRule::Min, Write::Min(_)) => {}
+                | (MergeRule::Min, Write::Min(_))
+                | (MergeRule::AddWinsSet, Write::Elements { .. })
+                | (MergeRule::EnableWins, Write::EnableWins(_))
+                | (MergeRule::DisableWins, Write::DisableWins(_)) => {}
                 _ => self.red(table.id, Some(*id), None, Rule::Unknown),
             }
             self.explicit_value(table, column, after);

@@ -116,6 +116,7 @@ impl<'a> Derivation<'a> {
             MergeRule::Strict => true,
             MergeRule::Lww => !self.local || op.facts.computed.contains(&c.id),
             MergeRule::Delta | MergeRule::Max | MergeRule::Min => false,
+            MergeRule::AddWinsSet | MergeRule::EnableWins | MergeRule::DisableWins => false,
         };
         let columns = table.columns.iter().filter(ordered).map(|c| c.id).collect();
         self.read_cells(op.statement, table, key, columns);
@@ -153,6 +154,7 @@ impl<'a> Derivation<'a> {
                 MergeRule::Lww => !self.local || op.facts.computed.contains(column),
                 MergeRule::Delta => !self.local && op.facts.assigned.contains(column),
                 MergeRule::Max | MergeRule::Min => false,
+                MergeRule::AddWinsSet | MergeRule::EnableWins | MergeRule::DisableWins => false,
             };
             if reads {
                 read.insert(*column);

@@ -240,7 +240,7 @@ impl Table {
         })
     }
 
-    /// Whether a CHECK is evaluated within one cell: its columns are one lww group's, or one max or min column, or it is a
+    /// Whether a CHECK is evaluated within one cell: its columns are one lww group's, or one max, min or flag column, or it is a
     /// bound of one delta column. Otherwise writes of its columns are red.
     pub fn check_is_local(&self, check: &Check) -> bool {
         let columns: ColumnSet = check.columns.iter().copied().collect();
@@ -255,11 +255,15 @@ impl Table {
         }
     }
 
-    /// Whether the columns are merged as one: one lww group, or a single max or min column.
+    /// Whether the columns are merged as one, into a value that somebody wrote: one lww group, or a single max, min or flag column
+    /// (a set comes to what nobody wrote).
     pub fn columns_are_one_cell(&self, columns: &ColumnSet) -> bool {
         let single = columns.len() == 1;
-        let monotone = |c: &ColumnId| matches!(self.merge(*c), MergeRule::Max | MergeRule::Min);
-        columns.is_empty() || (single && columns.iter().all(monotone)) || self.within_group(columns)
+        let written = |c: &ColumnId| {
+            use MergeRule::{DisableWins, EnableWins, Max, Min};
+            matches!(self.merge(*c), Max | Min | EnableWins | DisableWins)
+        };
+        columns.is_empty() || (single && columns.iter().all(written)) || self.within_group(columns)
     }
 
     /// Whether any column is GENERATED ALWAYS AS (…).

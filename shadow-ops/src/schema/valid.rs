@@ -73,10 +73,11 @@ impl Schema {
         let name = format!("{}.{}", table.name, column.name);
         let fault = |what: &str| SchemaError::invalid(format!("{name} {what}"));
         let monotone = matches!(column.merge, MergeRule::Max | MergeRule::Min);
+        let plain = matches!(column.merge, MergeRule::Strict | MergeRule::Lww);
         if column.merge != MergeRule::Strict && table.is_primary(column.id) {
             return Err(fault("is part of the primary key and has no merge rule"));
         }
-        if column.generated.is_some() && (monotone || column.merge == MergeRule::Delta) {
+        if column.generated.is_some() && !plain {
             return Err(fault("is generated: it can only be strict or MERGE LWW"));
         }
         match column.minting {
@@ -91,6 +92,9 @@ impl Schema {
         if column.merge == MergeRule::Delta {
             self.delta_rules(table, column).map_err(|(what, hint)| fault(what).hint(hint))?;
         }
+        if let Some(fault) = self.elements_fault(table, column) {
+            return Err(fault);
+        }
         if monotone {
             for foreign_key in table.foreign_keys.iter().filter(|f| f.columns.contains(&column.id)) {
                 if foreign_key.columns.len() > 1 || !self.parent_stays(foreign_key) {
@@ -100,6 +104,39 @@ impl Schema {
             }
         }
         Ok(())
+    }
+
+    /// What sets and flags need.
+    fn elements_fault(&self, table: &Table, column: &Column) -> Option<SchemaError> {
+        let is_set = column.merge == MergeRule::AddWinsSet;
+        if !is_set && !matches!(column.merge, MergeRule::EnableWins | MergeRule::DisableWins) {
+            return None;
+        }
+        let fault = |what: &str, hint: &str| {
+            let message = format!("{}.{} cannot be {}{what}", table.name, column.name, column.merge);
+            Some(SchemaError::invalid(message).hint(hint))
+        };
+        let fits = if is_set { column.ty.element().is_some_and(is_element) } else { column.ty == DataType::Bool };
+        if is_set && !fits {
+            return fault("", "it needs an array of integers, text, varchar, uuid, date or timestamps");
+        }
+        if !fits {
+            return fault("", "it needs a boolean column");
+        }
+        if !column.not_null {
+            return fault(" while it allows NULL", "SET NOT NULL first");
+        }
+        let indexed = |i: &&super::Index| i.columns.iter().any(|c| c.column == column.id);
+        if let Some(index) = table.indexes.iter().filter(indexed).find(|i| is_set || i.unique) {
+            return fault(
+                &format!(": it is in the index {}", index.name),
+                "drop the index, or choose another rule",
+            );
+        }
+        if table.foreign_keys.iter().any(|f| f.columns.contains(&column.id)) {
+            return fault(": it is in a FOREIGN KEY", "use another column");
+        }
+        None
     }
 
     fn delta_rules(&self, table: &Table, column: &Column) -> Result<(), (&'static str, &'static str)> {
@@ -241,7 +278,7 @@ impl Schema {
         let strict = |c: &&Column| c.merge == MergeRule::Strict && !table.is_primary(c.id);
         if let Some(column) = table.columns.iter().find(strict) {
             return Err(refuse(format!("column {} is strict", column.name)).hint(format!(
-                "ALTER TABLE {} ALTER COLUMN {} SET MERGE LWW (or DELTA, MAX, MIN) first",
+                "ALTER TABLE {} ALTER COLUMN {} SET MERGE LWW (or another rule) first",
                 table.name, column.name
             )));
         }
@@ -251,6 +288,13 @@ impl Schema {
         }
         self.mergeable(table, "KEYS TRUSTED")
     }
+}
+
+/// What sets may be made of: types whose equal values are equal in bytes.
+fn is_element(ty: &DataType) -> bool {
+    ty.is_integer()
+        || matches!(ty, DataType::Text | DataType::Varchar(_) | DataType::Uuid)
+        || matches!(ty, DataType::Date | DataType::Timestamp | DataType::Timestamptz)
 }
 
 /// Whether equal values of two types have equal keys.

@@ -1,5 +1,5 @@
 //! SQL values and their types, as far as the algebra needs them: order ([`compare`]), keys ([`key`]), the arithmetic of
-//! delta columns ([`arith`]), NUMERIC ([`numeric`]). Text forms, casts and functions are SQL's.
+//! delta columns ([`arith`]), NUMERIC ([`numeric`]), sets ([`set`]). Text forms, casts and functions are SQL's.
 //!
 //! A value does not carry its type: varchar(5) and text are both [`Value::Text`], and a `char(n)` is kept without its
 //! padding, so that order, keys and equality need no type.
@@ -9,6 +9,7 @@ pub mod compare;
 pub mod key;
 mod nesting;
 pub mod numeric;
+pub mod set;
 
 use std::sync::Arc;
 

@@ -222,7 +222,7 @@ pub fn update(table: &Table, before: &Row, cells: Vec<(u16, Write)>) -> DraftOp 
         let cell = &mut after[usize::from(*column)];
         *cell = match write {
             Write::Add(v) | Write::Bounded(v) => value::arith::add(&DataType::Int4, cell, v),
-            Write::Set(v) | Write::Max(v) | Write::Min(v) => v.clone(),
+            other => other.value(),
         };
     }
     DraftOp {

@@ -173,6 +173,7 @@ fn lower(table: &Table, column: &Column, old: &Value, new: Value) -> Write {
         MergeRule::Delta => Write::delta(table, column.id, arith::sub(&column.ty, &new, old)),
         MergeRule::Max => Write::Max(new),
         MergeRule::Min => Write::Min(new),
+        rule => panic!("{rule} is of the laws of rows, not of this family"),
     }
 }
 
@@ -180,6 +181,7 @@ fn lower(table: &Table, column: &Column, old: &Value, new: Value) -> Write {
 fn visible(merge: MergeRule, old: &Value, new: &Value) -> Value {
     let keeps_old = match merge {
         MergeRule::Strict | MergeRule::Lww | MergeRule::Delta => false,
+        MergeRule::AddWinsSet | MergeRule::EnableWins | MergeRule::DisableWins => false,
         _ if old.is_null() => false,
         _ if new.is_null() => true,
         MergeRule::Max => old.compare(new).is_gt(),
