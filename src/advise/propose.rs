@@ -43,9 +43,9 @@ impl Choice {
         let table = quoted(&place.table);
         match (self, &place.column) {
             (Choice::Merge(rule), Some(column)) => {
-                format!("ALTER TABLE {table} ALTER COLUMN {} SET MERGE {}", quoted(column), merge_word(rule))
+                format!("ALTER TABLE {table} ALTER COLUMN {} SET {rule}", quoted(column))
             }
-            (Choice::Merge(rule), None) => format!("ALTER TABLE {table} SET MERGE {}", merge_word(rule)),
+            (Choice::Merge(rule), None) => format!("ALTER TABLE {table} SET {rule}"),
             (Choice::Rows { rule, trusted }, _) => {
                 format!("ALTER TABLE {table} SET {rule}{}", if trusted { ", KEYS TRUSTED" } else { "" })
             }
@@ -67,22 +67,17 @@ impl Choice {
             Choice::Merge(MergeRule::Delta) => "x = x ± e adds up; x = e stays red".to_owned(),
             Choice::Merge(MergeRule::Max) => "a value is never lowered".to_owned(),
             Choice::Merge(MergeRule::Min) => "a value is never raised".to_owned(),
+            Choice::Merge(MergeRule::AddWinsSet) => {
+                "elements are added and removed one by one; one that is added while it is removed elsewhere stays; the order of elements is not kept".to_owned()
+            }
+            Choice::Merge(MergeRule::EnableWins) => "of true and false set at the same moment true stands".to_owned(),
+            Choice::Merge(MergeRule::DisableWins) => "of true and false set at the same moment false stands".to_owned(),
             Choice::Merge(MergeRule::Strict) => "writes are ordered".to_owned(),
             Choice::Rows { rule, trusted: false } => rows(rule).to_owned(),
             Choice::Rows { rule, trusted: true } => {
                 format!("{}; two inserts of one key mean the same row", rows(rule))
             }
         }
-    }
-}
-
-fn merge_word(rule: MergeRule) -> &'static str {
-    match rule {
-        MergeRule::Strict => "STRICT",
-        MergeRule::Lww => "LWW",
-        MergeRule::Delta => "DELTA",
-        MergeRule::Max => "MAX",
-        MergeRule::Min => "MIN",
     }
 }
 
@@ -222,7 +217,13 @@ fn merges(column: &Column) -> Vec<Choice> {
     if says("min") || says("lowest") {
         options.push(MergeRule::Min);
     }
+    if column.not_null && column.ty.element().is_some() {
+        options.push(MergeRule::AddWinsSet);
+    }
     options.push(MergeRule::Lww);
+    if column.not_null && column.ty == DataType::Bool {
+        options.extend([MergeRule::EnableWins, MergeRule::DisableWins]);
+    }
     options.into_iter().map(Choice::Merge).collect()
 }
 

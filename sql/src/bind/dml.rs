@@ -105,6 +105,8 @@ pub enum SetKind {
     Assign,
     /// `x = x ± e` on a delta column.
     Add,
+    /// `x = array_append(x, e)` and the like on a set: the value is the list of steps ([`crate::expr::elements`]).
+    Elements,
 }
 
 /// UPDATE.

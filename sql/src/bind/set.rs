@@ -10,7 +10,7 @@ use super::expr::unnest;
 use super::from::output_columns;
 use super::{Binder, Body, Query, assign};
 use crate::error::{Result, SqlError};
-use crate::expr::{Expr, ExprKind, SubqueryTest};
+use crate::expr::{Expr, ExprKind, SubqueryTest, elements};
 use crate::parse;
 use crate::sqlstate;
 
@@ -115,7 +115,7 @@ impl Binder<'_> {
 
     fn set_column(&mut self, table: &Arc<Table>, id: ColumnId, ast: &ast::Expr) -> Result<SetColumn> {
         let column = table.column(id).ok_or_else(|| SqlError::internal("a column without a table"))?;
-        let value = self.given(table, id, ast)?;
+        let mut value = self.given(table, id, ast)?;
         if let Given::Expr(_) = &value {
             let what = if column.identity == Some(true) {
                 Some(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
@@ -138,6 +138,13 @@ impl Binder<'_> {
             computed = self.computed(table, id, expr);
             if column.merge == MergeRule::Delta && self.is_increment(table, column, ast, expr) {
                 kind = SetKind::Add;
+            }
+            if column.merge == MergeRule::AddWinsSet
+                && let Some(slot) = self.target_slot(id)
+                && let Some(steps) = elements::steps(&self.builder, expr, slot, &column.ty)?
+            {
+                kind = SetKind::Elements;
+                value = Given::Expr(steps);
             }
         }
         Ok(SetColumn { column: id, value, kind, computed })
@@ -163,6 +170,11 @@ impl Binder<'_> {
         found
     }
 
+    /// Where a column of the row that is updated stands.
+    fn target_slot(&self, column: ColumnId) -> Option<usize> {
+        self.blocks.last()?.sources[0].columns.iter().find(|c| c.id == column).and_then(|c| c.slot)
+    }
+
     /// `x = x ± e` where e does not read x.
     fn is_increment(
         &self,
@@ -176,10 +188,7 @@ impl Binder<'_> {
         if !increments(ast, alias, &column.name) {
             return false;
         }
-        let Some(slot) = block.sources[0].columns.iter().find(|c| c.id == column.id).and_then(|c| c.slot)
-        else {
-            return false;
-        };
+        let Some(slot) = self.target_slot(column.id) else { return false };
         let mut uses = 0;
         let mut whole = true;
         bound.visit(&mut |e| match &e.kind {

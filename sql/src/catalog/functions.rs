@@ -161,26 +161,17 @@ pub(super) fn constraint_definition(schema: &Schema, oid: u32, pretty: bool, pub
 pub(super) fn merge_text(schema: &Schema, oid: u32, n: i64) -> Option<String> {
     let table = schema.tables.values().find(|t| table_oid(t.id) == oid)?;
     let id = u16::try_from(n.checked_sub(1)?).ok()?;
-    let rule = match table.columns.iter().find(|c| c.id.0 == id)?.merge {
-        MergeRule::Strict => return None,
-        MergeRule::Lww => "LWW",
-        MergeRule::Delta => "DELTA",
-        MergeRule::Max => "MAX",
-        MergeRule::Min => "MIN",
-    };
-    Some(format!("MERGE {rule}"))
+    let rule = table.columns.iter().find(|c| c.id.0 == id)?.merge;
+    (rule != MergeRule::Strict).then(|| rule.to_string())
 }
 
 /// A table's annotation: it is what \dt+ shows as its description.
 pub(super) fn rows_text(schema: &Schema, oid: u32) -> Option<String> {
     let table = schema.tables.values().find(|t| table_oid(t.id) == oid)?;
-    let rule = match table.rows {
-        RowRule::Strict => return None,
-        RowRule::AppendOnly => "APPEND ONLY",
-        RowRule::AddWins => "ADD WINS",
-        RowRule::RemoveWins => "REMOVE WINS",
-    };
-    Some(format!("ROWS {rule}{}", if table.keys_trusted { ", KEYS TRUSTED" } else { "" }))
+    if table.rows == RowRule::Strict {
+        return None;
+    }
+    Some(format!("{}{}", table.rows, if table.keys_trusted { ", KEYS TRUSTED" } else { "" }))
 }
 
 fn serial_sequence(schema: &Schema, args: &[Value]) -> Result<Value> {

@@ -1,6 +1,6 @@
 //! What ordinary statements a declaration makes red, and what would make them blue (DESIGN §5), as NOTICEs.
 
-use gemini_shadow_ops::{Column, IndexId, MergeRule, RowRule, Schema, Table};
+use gemini_shadow_ops::{Column, DataType, IndexId, MergeRule, RowRule, Schema, Table};
 
 use super::Change;
 use crate::catalog::names::quote;
@@ -82,10 +82,11 @@ impl Change<'_> {
                 "ALTER TABLE {} ALTER COLUMN {} SET MERGE {}.",
                 quote(&table.name),
                 quote(&column.name),
-                if counter {
-                    "DELTA (a counter), or LWW (the last write wins)"
-                } else {
-                    "LWW (the last write wins)"
+                match &column.ty {
+                    _ if counter => "DELTA (a counter), or LWW (the last write wins)",
+                    DataType::Array(_) => "ADD WINS SET (elements are added and removed), or LWW (the last write wins)",
+                    DataType::Bool => "LWW (the last write wins), or ENABLE WINS, DISABLE WINS",
+                    _ => "LWW (the last write wins)",
                 }
             ),
         );

@@ -228,6 +228,9 @@ fn update_shape(table: &Table, program: &Program, set: &[SetColumn], up: bool, d
             }
             MergeRule::Max => Write::Max(value),
             MergeRule::Min => Write::Min(value),
+            MergeRule::AddWinsSet => Write::Elements { remove: Vec::new(), add: Vec::new() },
+            MergeRule::EnableWins => Write::EnableWins(true),
+            MergeRule::DisableWins => Write::DisableWins(true),
         };
         if column.computed {
             facts.computed.push(column.column);

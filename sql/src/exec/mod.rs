@@ -12,6 +12,7 @@
 
 pub mod color;
 pub mod delta;
+pub mod elements;
 mod foreign;
 mod frame;
 mod group;

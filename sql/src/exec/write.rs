@@ -12,6 +12,8 @@
 //! | strict, lww | set e (an lww group whole) | the same, computed from the old value |
 //! | delta | add the difference; it read x | add ± e |
 //! | max, min | raise to e, lower to e; the row keeps the greater, the lesser | the same |
+//! | set | see [`elements`] | |
+//! | flag | enable, or disable; the row keeps e | the same |
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use super::operators::{State, Step};
 use super::run::{Cx, Run};
 use super::scan::fill;
 use super::view::Reading;
-use super::{Batch, Cursor, delta, yield_now};
+use super::{Batch, Cursor, delta, elements, yield_now};
 use crate::bind::{Given, Program, SetColumn, SetKind};
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
@@ -215,13 +217,17 @@ impl Writer<'_> {
         }
     }
 
-    /// Fills generated columns and checks NOT NULL and CHECK.
+    /// Fills generated columns, makes sets of what is to be one, and checks NOT NULL and CHECK.
     pub fn complete(&self, program: &Program, values: &mut [Value]) -> Result<()> {
         let eval = Cx { run: self.run, outer: None }.eval();
         for (column, expr) in &program.generated {
             values[usize::from(column.0)] = expr.eval(values, &eval)?;
         }
         let table = &program.table;
+        for column in table.columns.iter().filter(|c| c.merge == MergeRule::AddWinsSet) {
+            let cell = &mut values[usize::from(column.id.0)];
+            *cell = elements::stored(column, cell)?;
+        }
         for column in &table.columns {
             let required = column.not_null || table.is_primary(column.id);
             if required && values[usize::from(column.id.0)].is_null() {
@@ -369,6 +375,18 @@ impl Writer<'_> {
             }
             MergeRule::Max => (extreme(&old, &value, false), Write::Max(value)),
             MergeRule::Min => (extreme(&old, &value, true), Write::Min(value)),
+            MergeRule::AddWinsSet if cell.kind == SetKind::Elements => {
+                elements::apply(column, &old, &value)?
+            }
+            MergeRule::AddWinsSet => elements::assign(column, &old, &value)?,
+            MergeRule::EnableWins => {
+                let write = Write::EnableWins(value == Value::Bool(true));
+                (value, write)
+            }
+            MergeRule::DisableWins => {
+                let write = Write::DisableWins(value == Value::Bool(true));
+                (value, write)
+            }
         };
         values[place] = new;
         let assigned = column.merge == MergeRule::Delta && cell.kind == SetKind::Assign;

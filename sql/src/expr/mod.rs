@@ -22,6 +22,7 @@ pub mod build;
 pub mod cast;
 pub mod context;
 pub mod datetime;
+pub mod elements;
 pub mod eval;
 pub mod function;
 pub mod functions;

@@ -174,7 +174,16 @@ impl Shell<'_> {
                 return Ok(rule);
             }
         }
-        Err(self.unexpected("STRICT, LWW, DELTA, MAX or MIN"))
+        for (words, rule) in [
+            (&["ADD", "WINS", "SET"][..], MergeRule::AddWinsSet),
+            (&["ENABLE", "WINS"], MergeRule::EnableWins),
+            (&["DISABLE", "WINS"], MergeRule::DisableWins),
+        ] {
+            if self.words(words) {
+                return Ok(rule);
+            }
+        }
+        Err(self.unexpected("STRICT, LWW, DELTA, MAX, MIN, ADD WINS SET, ENABLE WINS or DISABLE WINS"))
     }
 
     fn at_table_constraint(&self) -> bool {
@@ -351,7 +360,7 @@ impl Shell<'_> {
 
     pub(super) fn refuse_column_type(&self, ty: &DataType, place: Option<u32>) -> Result<(), SqlError> {
         let name = match ty {
-            DataType::Array(_) => "an array column",
+            DataType::Array(element) => return self.refuse_column_type(element, place),
             DataType::Oid
             | DataType::Name
             | DataType::InternalChar

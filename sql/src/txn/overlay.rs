@@ -75,6 +75,7 @@ impl Touched {
             (Write::Bounded(a), Write::Bounded(b)) => Write::Bounded(crate::exec::delta::sum(a, &b)),
             (Write::Max(a), Write::Max(b)) => Write::Max(if b.compare(a).is_gt() { b } else { a.clone() }),
             (Write::Min(a), Write::Min(b)) => Write::Min(if b.compare(a).is_lt() { b } else { a.clone() }),
+            (old @ Write::Elements { .. }, new) => crate::exec::elements::fold(old, &new),
             (_, new) => new,
         };
     }
