@@ -116,17 +116,17 @@ pub(crate) fn decode(bytes: &[u8], table: &Table) -> Result<Found, Error> {
     Ok(Found { lsn, state: Arc::new(state), row })
 }
 
-/// The row with a value in every slot of `table`: one stored before ADD COLUMN is shorter.
+/// The row as `table` declares it, with a value in every slot: one stored before ADD COLUMN is shorter.
 pub(crate) fn widen(row: &Row, table: &Table) -> Row {
     let slots = usize::from(table.slots);
     if row.len() >= slots {
-        return row.clone();
+        return table.with_sets(row.clone());
     }
     let missing = |slot: usize| {
         let column = table.columns.iter().find(|c| usize::from(c.id.0) == slot);
         column.map_or(Value::Null, |c| c.missing.clone())
     };
-    row.iter().cloned().chain((row.len()..slots).map(missing)).collect()
+    table.with_sets(row.iter().cloned().chain((row.len()..slots).map(missing)).collect())
 }
 
 /// The store's span of a range of keys in a space.

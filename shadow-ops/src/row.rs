@@ -444,23 +444,16 @@ fn displaced_by_delete(change: &Change<'_>, key: &Key, ended: &Incarnation, disp
 /// The view of one incarnation: itself, unless the table has changed its shape or a column its rule since.
 fn single(table: &Table, incarnation: &Incarnation) -> Row {
     let slots = usize::from(table.slots);
-    let shown = |column: &Column| match column.merge {
-        MergeRule::AddWinsSet => elements::shown(incarnation.value(table, column.id)),
-        _ => None,
-    };
-    if incarnation.values.len() == slots
-        && table.columns.len() == slots
-        && table.columns.iter().all(|c| shown(c).is_none())
-    {
-        return incarnation.values.clone();
+    if incarnation.values.len() == slots && table.columns.len() == slots {
+        return table.with_sets(incarnation.values.clone());
     }
     let mut row = vec![Value::Null; slots];
     for column in &table.columns {
         if let Some(slot) = row.get_mut(usize::from(column.id.0)) {
-            *slot = shown(column).unwrap_or_else(|| incarnation.value(table, column.id).clone());
+            *slot = incarnation.value(table, column.id).clone();
         }
     }
-    row.into()
+    table.with_sets(row.into())
 }
 
 fn widen(table: &Table, values: &[Value]) -> Row {

@@ -33,7 +33,7 @@ use crate::fault::{Fault, planted};
 use crate::ids::{ColumnId, Frontier, TxnId};
 use crate::op::{Key, Write};
 use crate::schema::{MergeRule, Table};
-use crate::value::{Value, set};
+use crate::value::{Row, Value, set};
 
 /// Who stands behind the elements of one cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -223,11 +223,19 @@ pub(super) fn merged<'v>(rule: MergeRule, mut values: impl Iterator<Item = &'v V
     }
 }
 
-/// What was stored in a set column before it was one reads as a set.
-pub(super) fn shown(value: &Value) -> Option<Value> {
-    match value {
-        Value::Array(list) if !set::is_set(list) => Some(Value::Array(Arc::new(set::of(list)))),
-        _ => None,
+impl Table {
+    /// The row with sets in its set columns: an array stored before its column became one reads as a set.
+    pub fn with_sets(&self, mut row: Row) -> Row {
+        for column in self.columns.iter().filter(|c| c.merge == MergeRule::AddWinsSet) {
+            let slot = usize::from(column.id.0);
+            if let Some(Value::Array(list)) = row.get(slot)
+                && !set::is_set(list)
+            {
+                let elements = Value::Array(Arc::new(set::of(list)));
+                Arc::make_mut(&mut row)[slot] = elements;
+            }
+        }
+        row
     }
 }
 

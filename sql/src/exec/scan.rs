@@ -270,6 +270,15 @@ fn bounded(
     Ok(Some(KeyRange { from, to }))
 }
 
+/// The scalars of an array, whatever its dimensions.
+fn flat(items: &[Value]) -> Vec<Value> {
+    let each = items.iter().map(|item| match item {
+        Value::Array(inner) => flat(inner),
+        scalar => vec![scalar.clone()],
+    });
+    each.flatten().collect()
+}
+
 /// The values of a set-returning function.
 pub fn function_rows(call: &SetCall, cx: &Cx<'_>, base: &[Value]) -> Result<Vec<Value>> {
     let SetCall { function, args, ty, .. } = call;
@@ -278,7 +287,7 @@ pub fn function_rows(call: &SetCall, cx: &Cx<'_>, base: &[Value]) -> Result<Vec<
     match function {
         TableFunction::Scalar => Ok(values),
         TableFunction::Unnest => match values.into_iter().next() {
-            Some(Value::Array(items)) => Ok(items.to_vec()),
+            Some(Value::Array(items)) => Ok(flat(&items)),
             _ => Ok(Vec::new()),
         },
         TableFunction::GenerateSubscripts => match (&values[0], &values[1]) {

@@ -78,7 +78,10 @@ pub fn data_type(ty: &ast::DataType) -> Result<DataType, SqlError> {
         T::Regclass => DataType::Regclass,
         T::Array(ast::ArrayElemTypeDef::SquareBracket(inner, _))
         | T::Array(ast::ArrayElemTypeDef::AngleBracket(inner)) => {
-            DataType::Array(Box::new(data_type(inner)?))
+            match data_type(inner)? {
+                array @ DataType::Array(_) => array, // int[][] is int[]: dimensions are the value's
+                element => DataType::Array(Box::new(element)),
+            }
         }
         T::Custom(name, modifiers) => return custom(name, modifiers),
         other => return Err(unknown(&other.to_string())),

@@ -9,6 +9,9 @@
 //!   a strict or lww cell    the write of the greatest stamp
 //!   a delta cell            the insert's value and every addition to its incarnation
 //!   a max, min cell         the greatest, the least written
+//!   an element of a set     inserted, or added by an update that named the incarnation, and not removed by anybody who had
+//!                           seen that
+//!   a flag                  enable wins: the same of true; disable wins: of false
 //! ```
 //!
 //! (DESIGN §4.) Three promises about single writes are judged on the way: a stamp is above that of every cell which its
@@ -17,6 +20,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gemini::site::Site;
 use gemini_engine::{KeyRange, Snapshot};
@@ -152,8 +156,15 @@ impl<'a> Life<'a> {
         if live.is_empty() {
             return None;
         }
-        let cell =
-            |column: &Column| live.iter().map(|(by, row)| self.cell(column, by, row)).collect::<Vec<_>>();
+        let cell = |column: &Column| {
+            let one = |(by, row): &&(By<'_>, &Row)| match column.merge {
+                MergeRule::AddWinsSet | MergeRule::EnableWins | MergeRule::DisableWins => {
+                    (by.stamp, self.elements(column, by, row))
+                }
+                _ => self.cell(column, by, row),
+            };
+            live.iter().map(one).collect::<Vec<_>>()
+        };
         Some(table.columns.iter().map(|column| (column.id, merge(column, cell(column)))).collect())
     }
 
@@ -172,11 +183,50 @@ impl<'a> Life<'a> {
                     | Write::Min(value) => {
                         writes.push((by.stamp, value.clone()));
                     }
+                    Write::Elements { .. } | Write::EnableWins(_) | Write::DisableWins(_) => {}
                 }
             }
         }
         let stamp = writes.iter().map(|(stamp, _)| *stamp).max().unwrap_or(born.stamp);
         (stamp, merge(column, writes))
+    }
+
+    /// One incarnation's set or flag: what somebody put there, and nobody took away who had seen that.
+    fn elements(&self, column: &Column, born: &By<'_>, row: &Row) -> Value {
+        let first = row.get(usize::from(column.id.0)).unwrap_or(&column.missing).clone();
+        let winning = Value::Bool(column.merge == MergeRule::EnableWins);
+        let mut put: Vec<(TxnId, Value)> = match &first {
+            Value::Array(list) => list.iter().map(|element| (born.id, element.clone())).collect(),
+            value if *value == winning => vec![(born.id, winning.clone())],
+            _ => Vec::new(),
+        };
+        let mut taken: Vec<(&Frontier, Value)> = Vec::new();
+        for (by, of, cells) in &self.updates {
+            for (_, write) in cells.iter().filter(|(c, _)| *c == column.id) {
+                let (remove, add) = match write {
+                    Write::Elements { remove, add } => (remove.clone(), add.clone()),
+                    Write::EnableWins(value) | Write::DisableWins(value) if Value::Bool(*value) == winning => {
+                        (vec![], vec![winning.clone()])
+                    }
+                    Write::EnableWins(_) | Write::DisableWins(_) => (vec![winning.clone()], vec![]),
+                    _ => continue,
+                };
+                taken.extend(remove.into_iter().map(|element| (by.seen, element)));
+                if of.contains(&born.id) {
+                    put.extend(add.into_iter().map(|element| (by.id, element)));
+                }
+            }
+        }
+        put.retain(|(id, element)| !taken.iter().any(|(seen, e)| e == element && seen.covers(*id)));
+        match &first {
+            Value::Array(_) => {
+                put.sort_by(|a, b| a.1.canonical(&b.1));
+                put.dedup_by(|a, b| a.1 == b.1);
+                Value::Array(Arc::new(put.into_iter().map(|(_, element)| element).collect()))
+            }
+            _ if put.is_empty() => Value::Bool(winning == Value::Bool(false)),
+            _ => winning,
+        }
     }
 
     /// Within a site the first committer wins: whoever addressed a row had seen every insert under its key that its own site
@@ -254,6 +304,15 @@ impl<'a> Life<'a> {
     }
 }
 
+/// What is in either of two sets.
+fn both(a: Value, b: Value) -> Value {
+    let (Value::Array(a), Value::Array(b)) = (a, b) else { panic!("sets are arrays") };
+    let mut all: Vec<Value> = a.iter().chain(b.iter()).cloned().collect();
+    all.sort_by(Value::canonical);
+    all.dedup();
+    Value::Array(Arc::new(all))
+}
+
 /// What several values of a column, each with a stamp, come to.
 fn merge(column: &Column, mut values: Vec<(Stamp, Value)>) -> Value {
     values.sort_by_key(|(stamp, _)| *stamp);
@@ -274,6 +333,9 @@ fn merge(column: &Column, mut values: Vec<(Stamp, Value)>) -> Value {
         MergeRule::Delta => values.reduce(|a, b| arith::add(&column.ty, &a, &b)),
         MergeRule::Max => values.reduce(|a, b| by(a, b, Ordering::Greater)),
         MergeRule::Min => values.reduce(|a, b| by(a, b, Ordering::Less)),
+        MergeRule::EnableWins => values.reduce(|a, b| by(a, b, Ordering::Greater)),
+        MergeRule::DisableWins => values.reduce(|a, b| by(a, b, Ordering::Less)),
+        MergeRule::AddWinsSet => values.reduce(both),
     };
     merged.unwrap_or(Value::Null)
 }

@@ -4,11 +4,11 @@
 //! | table | rows | columns |
 //! |---|---|---|
 //! | stock | append only | id, n (delta, n >= 0), note (lww), strict (strict), high (max) |
-//! | cart | add wins, keys trusted | id, quantity (lww) |
+//! | cart | add wins, keys trusted | id, quantity (lww), tags (add wins set), gift (enable wins), open (disable wins) |
 
 use std::sync::Arc;
 
-use gemini_shadow_ops::value::key;
+use gemini_shadow_ops::value::{key, set};
 use gemini_shadow_ops::{
     Bound, BoundSide, Check, Color, Column, ColumnId, ConstraintId, DataType, Index, IndexColumn, IndexId,
     Key, MergeRule, Row, RowRule, SchemaChange, Table, TableId, Value, Write,
@@ -31,6 +31,9 @@ const N: ColumnId = ColumnId(1);
 const NOTE: ColumnId = ColumnId(2);
 const STRICT: ColumnId = ColumnId(3);
 const HIGH: ColumnId = ColumnId(4);
+const TAGS: ColumnId = ColumnId(2);
+const GIFT: ColumnId = ColumnId(3);
+const OPEN: ColumnId = ColumnId(4);
 
 /// What clients were told, summed up.
 #[derive(Debug, Default)]
@@ -114,7 +117,16 @@ fn stock() -> Table {
 }
 
 fn cart() -> Table {
-    let columns = vec![column(0, "id", MergeRule::Strict), column(1, "quantity", MergeRule::Lww)];
+    let columns = vec![
+        column(0, "id", MergeRule::Strict),
+        column(1, "quantity", MergeRule::Lww),
+        Column {
+            ty: DataType::Array(Box::new(DataType::Int8)),
+            ..column(TAGS.0, "tags", MergeRule::AddWinsSet)
+        },
+        Column { ty: DataType::Bool, ..column(GIFT.0, "gift", MergeRule::EnableWins) },
+        Column { ty: DataType::Bool, ..column(OPEN.0, "open", MergeRule::DisableWins) },
+    ];
     table(10, "cart", columns, RowRule::AddWins, true)
 }
 
@@ -404,19 +416,52 @@ impl Client {
         transaction.begin_statement(&*self.host);
         let Some(table) = transaction.schema(&*self.host).tables.get(&TableId(10)).cloned() else { return };
         let quantity = Value::Int8(self.random.below(100) as i64);
-        let row: Row = [Value::Int8(id), quantity.clone()].as_slice().into();
-        let there = transaction.get(&table, &row_key(id)).expect("it can be read").is_some();
-        let done = if !there {
-            transaction.insert(&table, row_key(id), row)
-        } else if self.random.chance(400) {
-            transaction.delete(&table, row_key(id), false)
-        } else {
-            let cell = Cell { write: Write::Set(quantity), assigned: false, computed: false };
-            change(&mut transaction, &table, row_key(id), row, (ColumnId(1), cell))
+        let (gift, open) = (Value::Bool(self.random.chance(500)), Value::Bool(self.random.chance(500)));
+        let tags: Vec<Value> = (0..self.random.below(3)).map(|_| self.tag()).collect();
+        let row = [Value::Int8(id), quantity, Value::Array(set::of(&tags).into()), gift, open];
+        let there = transaction.get(&table, &row_key(id)).expect("it can be read");
+        let done = match there {
+            None => transaction.insert(&table, row_key(id), row.as_slice().into()),
+            Some(_) if self.random.chance(250) => transaction.delete(&table, row_key(id), false),
+            Some(before) => {
+                let (column, value, write) = self.cart_write(&before, row);
+                let mut after = before.to_vec();
+                after[usize::from(column.0)] = value;
+                let cell = Cell { write, assigned: false, computed: false };
+                change(&mut transaction, &table, row_key(id), after.into(), (column, cell))
+            }
         };
         done.expect("the row is as it was read");
         if let End::Done(color) = self.commit(&transaction).await {
             assert_eq!(color, Color::Blue, "carts are blue");
+        }
+    }
+}
+
+/// Few elements: sites meet at them.
+impl Client {
+    fn tag(&mut self) -> Value {
+        Value::Int8(self.random.below(3) as i64)
+    }
+
+    /// A write of one cell of the cart: the column, its value after it, and the write. `wanted`: values that it might have.
+    fn cart_write(&mut self, before: &Row, wanted: [Value; 5]) -> (ColumnId, Value, Write) {
+        let [_, quantity, tags, gift, open] = wanted;
+        match self.random.below(7) {
+            0 => (ColumnId(1), quantity.clone(), Write::Set(quantity)),
+            1 => (GIFT, gift.clone(), Write::EnableWins(gift == Value::Bool(true))),
+            2 => (OPEN, open.clone(), Write::DisableWins(open == Value::Bool(true))),
+            action => {
+                let Value::Array(seen) = &before[usize::from(TAGS.0)] else { panic!("tags are a set") };
+                let (one, Value::Array(all)) = ([self.tag()], tags) else { panic!("tags are a set") };
+                let (remove, add) = match action {
+                    3 => (seen.to_vec(), all.to_vec()),
+                    4 => (set::intersection(&one, seen), vec![]),
+                    _ => (set::intersection(&one, seen), one.to_vec()),
+                };
+                let after = set::union(&set::difference(seen, &remove), &add);
+                (TAGS, Value::Array(after.into()), Write::Elements { remove, add })
+            }
         }
     }
 }
