@@ -163,3 +163,32 @@ fn malformed_transactions() {
         .is_err()
     );
 }
+
+#[test]
+fn golden_bytes_of_sets_and_flags() {
+    let bytes = |write: &Write| hex(&postcard::to_allocvec(write).unwrap());
+    let elements = Write::Elements { remove: vec![Value::Int4(1)], add: vec![Value::text("a")] };
+    assert_eq!(bytes(&elements), "0501030201080161");
+    assert_eq!(bytes(&Write::EnableWins(true)), "0601");
+    assert_eq!(bytes(&Write::DisableWins(false)), "0700");
+    let rules = [MergeRule::AddWinsSet, MergeRule::EnableWins, MergeRule::DisableWins];
+    assert_eq!(hex(&postcard::to_allocvec(&rules).unwrap()), "050607");
+}
+
+#[test]
+fn elements_stand_in_order_or_are_no_effect() {
+    let with = |add: Vec<Value>| {
+        let mut transaction = example();
+        for ShadowOp { op, .. } in &mut transaction.ops {
+            if let Op::Update { cells, .. } = op {
+                cells.push((ColumnId(5), Write::Elements { remove: vec![], add: add.clone() }));
+            }
+        }
+        decode_transaction(&encode_transaction(&transaction).unwrap())
+    };
+    assert!(with(vec![Value::Int4(1), Value::Int4(2)]).is_ok());
+    for wrong in [[2, 1], [1, 1]] {
+        assert!(with(wrong.map(Value::Int4).to_vec()).is_err());
+    }
+    assert!(with(vec![Value::Null]).is_err());
+}

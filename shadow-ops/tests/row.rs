@@ -17,7 +17,7 @@ fn seen(ids: &[TxnId]) -> Frontier {
     frontier
 }
 
-/// A row under test: id, lww, delta, max.
+/// A row under test: id, lww, delta, max, set, enable wins, disable wins.
 struct Row1 {
     table: Table,
     state: RowState,
@@ -31,10 +31,17 @@ impl Row1 {
             .minted()
             .col("l", MergeRule::Lww)
             .col("d", MergeRule::Delta)
-            .col("m", MergeRule::Max);
+            .col("m", MergeRule::Max)
+            .typed("tags", DataType::Array(Box::new(DataType::Int4)), MergeRule::AddWinsSet)
+            .not_null()
+            .typed("on", DataType::Bool, MergeRule::EnableWins)
+            .not_null()
+            .typed("off", DataType::Bool, MergeRule::DisableWins)
+            .not_null();
         let table = schema(&[&build]).table(TableId(10)).unwrap().as_ref().clone();
         let mut row1 = Row1 { table, state: RowState::default(), displaced: Vec::new() };
-        let values = row(&[1, 0, 0, 0]);
+        let (tags, flags) = (list(&[1, 2]), [Value::Bool(false), Value::Bool(true)]);
+        let values = row(&[1, 0, 0, 0]).iter().cloned().chain([tags]).chain(flags).collect();
         row1.apply(blue(1, 1), 1, &[], Op::Insert { table: TableId(10), key: key(), values });
         row1
     }
@@ -73,6 +80,18 @@ fn key() -> Key {
     Key([1].into())
 }
 
+fn ints(elements: &[i32]) -> Vec<Value> {
+    elements.iter().map(|n| Value::Int4(*n)).collect()
+}
+
+fn list(elements: &[i32]) -> Value {
+    Value::Array(ints(elements).into())
+}
+
+fn elements(remove: &[i32], add: &[i32]) -> Vec<(u16, Write)> {
+    vec![(4, Write::Elements { remove: ints(remove), add: ints(add) })]
+}
+
 const NOTHING: [String; 0] = [];
 
 #[test]
@@ -99,6 +118,52 @@ fn a_loser_is_displaced_whichever_comes_first() {
         NOTHING
     );
     assert_eq!((t.cell(2), t.cell(3)), (Some(Value::Int4(4)), Some(Value::Int4(4))));
+}
+
+#[test]
+fn a_removal_takes_what_it_has_seen() {
+    let (born, added) = (blue(1, 1), blue(2, 1));
+    let lost = ["t10[01].c4 lost {2} of 11+0@3 to {1, 2} of 10+0@2"];
+    // 1 is added again while it is removed: it stays, whichever comes first.
+    let mut t = Row1::new(RowRule::RemoveWins);
+    assert_eq!(t.apply(added, 10, &[born], t.update(elements(&[1], &[1]))), NOTHING);
+    assert_eq!(t.apply(blue(3, 1), 11, &[born], t.update(elements(&[1], &[]))), lost);
+    assert_eq!(t.cell(4), Some(list(&[1, 2])));
+    let one = t.state.clone();
+    let mut t = Row1::new(RowRule::RemoveWins);
+    assert_eq!(t.apply(blue(3, 1), 11, &[born], t.update(elements(&[1], &[]))), NOTHING);
+    assert_eq!(t.cell(4), Some(list(&[2])));
+    let lost = ["t10[01].c4 lost {2} of 11+0@3 to {1, 2} of 10+0@2"];
+    assert_eq!(t.apply(added, 10, &[born], t.update(elements(&[1], &[1]))), lost);
+    assert_eq!(t.state, one);
+    // Who has seen the addition takes it.
+    assert_eq!(t.apply(blue(3, 2), 12, &[born, added], t.update(elements(&[1, 2], &[7]))), NOTHING);
+    assert_eq!(t.cell(4), Some(list(&[7])));
+    // An assignment takes only what it has seen, too.
+    assert_eq!(t.apply(blue(2, 2), 13, &[born, added], t.update(elements(&[1, 2], &[8]))), NOTHING);
+    assert_eq!(t.cell(4), Some(list(&[7, 8])));
+}
+
+#[test]
+fn flags_stand_against_what_had_not_seen_them() {
+    let born = blue(1, 1);
+    let both = |on, off| vec![(5, Write::EnableWins(on)), (6, Write::DisableWins(off))];
+    // The earlier stamps are of what wins.
+    let mut t = Row1::new(RowRule::RemoveWins);
+    let up = t.update(both(true, false));
+    let down = t.update(both(false, true));
+    assert_eq!(t.apply(blue(2, 1), 10, &[born], up.clone()), NOTHING);
+    let lost = ["t10[01].c5 lost false of 11+0@3 to true of 10+0@2", "t10[01].c6 lost true of 11+0@3 to false of 10+0@2"];
+    assert_eq!(t.apply(blue(3, 1), 11, &[born], down.clone()), lost);
+    assert_eq!((t.cell(5), t.cell(6)), (Some(Value::Bool(true)), Some(Value::Bool(false))));
+    let one = t.state.clone();
+    let mut t = Row1::new(RowRule::RemoveWins);
+    t.apply(blue(3, 1), 11, &[born], down.clone());
+    assert_eq!(t.apply(blue(2, 1), 10, &[born], up), lost);
+    assert_eq!(t.state, one);
+    // Seen, they give way.
+    assert_eq!(t.apply(blue(3, 2), 12, &[born, blue(2, 1)], down), NOTHING);
+    assert_eq!((t.cell(5), t.cell(6)), (Some(Value::Bool(false)), Some(Value::Bool(true))));
 }
 
 #[test]

@@ -61,6 +61,32 @@ fn delta_columns() {
 }
 
 #[test]
+fn set_and_flag_columns() {
+    let array = |ty| DataType::Array(Box::new(ty));
+    let t = table(10, "t")
+        .typed("tags", array(DataType::Text), MergeRule::Strict)
+        .typed("u", array(DataType::Int8), MergeRule::Strict)
+        .not_null()
+        .typed("n", array(DataType::Numeric(None)), MergeRule::Strict)
+        .not_null()
+        .typed("ok", array(DataType::Uuid), MergeRule::Strict)
+        .not_null()
+        .typed("b", DataType::Bool, MergeRule::Strict)
+        .not_null()
+        .index(&[2], false);
+    let schema = schema(&[&t]);
+    refused(&schema, merge(1, MergeRule::AddWinsSet), INVALID, "allows NULL");
+    refused(&schema, merge(2, MergeRule::AddWinsSet), INVALID, "in the index");
+    refused(&schema, merge(3, MergeRule::AddWinsSet), INVALID, "cannot be MERGE ADD WINS SET");
+    refused(&schema, merge(5, MergeRule::AddWinsSet), INVALID, "cannot be MERGE ADD WINS SET");
+    refused(&schema, merge(4, MergeRule::EnableWins), INVALID, "cannot be MERGE ENABLE WINS");
+    let after = plain(&schema, merge(4, MergeRule::AddWinsSet));
+    barrier(&after, merge(4, MergeRule::Lww));
+    let after = plain(&after, merge(5, MergeRule::DisableWins));
+    barrier(&after, merge(5, MergeRule::EnableWins));
+}
+
+#[test]
 fn max_and_foreign_keys() {
     let stays = table(50, "stays").rows(RowRule::AppendOnly);
     let goes = table(70, "goes");

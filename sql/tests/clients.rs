@@ -68,6 +68,31 @@ async fn values_of_every_plain_type_come_back() {
 }
 
 #[tokio::test]
+async fn array_columns_and_sets() {
+    let server = server().await;
+    let client = connect(&server).await;
+    client
+        .batch_execute(
+            "CREATE TABLE v (k int8 PRIMARY KEY, a text[], b int8[] NOT NULL MERGE ADD WINS SET, c int4[] NOT NULL)",
+        )
+        .await
+        .unwrap();
+    let insert = client.prepare("INSERT INTO v VALUES ($1, $2, $3, $4)").await.unwrap();
+    assert_eq!(insert.params()[1..], [Type::TEXT_ARRAY, Type::INT8_ARRAY, Type::INT4_ARRAY]);
+    let a = vec![Some("x,y"), None];
+    client.execute(&insert, &[&1i64, &a, &vec![3i64, -1, 3], &vec![2i32, 1, 2]]).await.unwrap();
+    let row = client.query_one("SELECT * FROM v", &[]).await.unwrap();
+    assert_eq!(row.get::<_, Vec<Option<String>>>("a"), [Some("x,y".to_owned()), None]);
+    assert_eq!(row.get::<_, Vec<i64>>("b"), [-1, 3]);
+    assert_eq!(row.get::<_, Vec<i32>>("c"), [2, 1, 2]);
+    let change = "UPDATE v SET b = array_remove(b || $1::int8[], $2) RETURNING b";
+    let row = client.query_one(change, &[&vec![7i64, 8], &-1i64]).await.unwrap();
+    assert_eq!(row.get::<_, Vec<i64>>(0), [3, 7, 8]);
+    let found = client.query("SELECT k FROM v WHERE $1 = ANY (b) AND a @> $2", &[&7i64, &vec!["x,y"]]).await;
+    assert_eq!(found.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn transactions_portals_and_pipelines() {
     let server = server().await;
     let mut client = connect(&server).await;

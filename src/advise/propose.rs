@@ -68,7 +68,7 @@ impl Choice {
             Choice::Merge(MergeRule::Max) => "a value is never lowered".to_owned(),
             Choice::Merge(MergeRule::Min) => "a value is never raised".to_owned(),
             Choice::Merge(MergeRule::AddWinsSet) => {
-                "elements are added and removed one by one; one that is added while it is removed elsewhere stays; the order of elements is not kept".to_owned()
+                "an element that is added here and removed there at the same moment stays; elements are sorted, each once".to_owned()
             }
             Choice::Merge(MergeRule::EnableWins) => "of true and false set at the same moment true stands".to_owned(),
             Choice::Merge(MergeRule::DisableWins) => "of true and false set at the same moment false stands".to_owned(),
@@ -107,7 +107,7 @@ pub(super) fn proposals(
 pub(super) fn instead(trial: &Trial, place: &Place, refused: Choice, rejected: &Rejected) -> Option<Choice> {
     let table = trial.schema.tables.values().find(|table| table.name == place.table)?;
     let options = match (&place.column, refused) {
-        (Some(name), _) => merges(table.columns.iter().find(|column| column.name == *name)?),
+        (Some(name), _) => merges(trial, table, table.columns.iter().find(|column| column.name == *name)?),
         (None, Choice::Rows { trusted, .. }) => rows(trial, table, trusted),
         (None, Choice::Merge(_)) => return None,
     };
@@ -158,7 +158,7 @@ impl Wanted<'_> {
         let Some(column) = table.column(column) else { return };
         let place = Place { table: table.name.clone(), column: Some(column.name.clone()) };
         if column.merge == MergeRule::Strict && !table.is_primary(column.id) && !self.has(&place) {
-            self.put(place, merges(column));
+            self.put(place, merges(self.trial, table, column));
         }
     }
 
@@ -176,7 +176,7 @@ impl Wanted<'_> {
         let adds = (self.trial.sets.iter().zip(&self.trial.reasons))
             .any(|(sets, why)| sets.contains(&(table.id, column)) && !assigned(why));
         if !adds {
-            let options = merges(declared).into_iter().filter(|c| *c != Choice::Merge(MergeRule::Delta));
+            let options = merges(self.trial, table, declared).into_iter().filter(|c| *c != Choice::Merge(MergeRule::Delta));
             self.put(place, options.collect());
         }
     }
@@ -203,8 +203,8 @@ impl Wanted<'_> {
 }
 
 /// What a column's writes may mean, the most natural first: a number without NULL is taken for a counter until it is seen to
-/// be assigned.
-fn merges(column: &Column) -> Vec<Choice> {
+/// be assigned, an array for a set if the workload adds to it or removes from it.
+fn merges(trial: &Trial, table: &Table, column: &Column) -> Vec<Choice> {
     let numeric = column.ty.is_integer() || matches!(column.ty, DataType::Numeric(_));
     let says = |word: &str| column.name.split('_').any(|part| part.eq_ignore_ascii_case(word));
     let mut options = Vec::new();
@@ -217,7 +217,7 @@ fn merges(column: &Column) -> Vec<Choice> {
     if says("min") || says("lowest") {
         options.push(MergeRule::Min);
     }
-    if column.not_null && column.ty.element().is_some() {
+    if column.not_null && trial.elements.contains(&(table.id, column.id)) {
         options.push(MergeRule::AddWinsSet);
     }
     options.push(MergeRule::Lww);

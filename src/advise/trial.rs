@@ -22,6 +22,8 @@ pub(super) struct Trial {
     pub reasons: Vec<BTreeSet<Reason>>,
     /// Of each transaction: the columns that it sets in rows that are there.
     pub sets: Vec<BTreeSet<(TableId, ColumnId)>>,
+    /// Array columns that some statement only adds elements to, or removes some from.
+    pub elements: BTreeSet<(TableId, ColumnId)>,
     /// The tables that some transaction deletes from.
     pub deletes: BTreeSet<TableId>,
     /// Annotations that the schema does not allow, and why.
@@ -63,6 +65,7 @@ pub(super) fn run(
         schema: host.snapshot().schema().clone(),
         reasons: Vec::new(),
         sets: Vec::new(),
+        elements: BTreeSet::new(),
         deletes: BTreeSet::new(),
         refused,
     };
@@ -93,6 +96,7 @@ fn judge(session: &mut Session, transaction: &Transaction, trial: &mut Trial) ->
         if let Some(judged) = block_on(session.judge(transaction.text.clone(), statement.clone()))? {
             reasons.extend(judged.reasons);
             if let Some((table, columns)) = judged.sets {
+                trial.elements.extend(judged.elements.into_iter().map(|column| (table, column)));
                 sets.extend(columns.into_iter().map(|column| (table, column)));
             }
             trial.deletes.extend(judged.deletes);

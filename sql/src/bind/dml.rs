@@ -96,6 +96,8 @@ pub struct SetColumn {
     pub kind: SetKind,
     /// lww: computed from the old value (of its group).
     pub computed: bool,
+    /// Nothing but adds elements to an array or removes some.
+    pub elements: bool,
 }
 
 /// How a SET is lowered.

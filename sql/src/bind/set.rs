@@ -10,7 +10,8 @@ use super::expr::unnest;
 use super::from::output_columns;
 use super::{Binder, Body, Query, assign};
 use crate::error::{Result, SqlError};
-use crate::expr::{Expr, ExprKind, SubqueryTest, elements};
+use crate::expr::elements::steps;
+use crate::expr::{Expr, ExprKind, SubqueryTest};
 use crate::parse;
 use crate::sqlstate;
 
@@ -95,6 +96,7 @@ impl Binder<'_> {
                         value: Given::Expr(expr),
                         kind: SetKind::Assign,
                         computed,
+                        elements: false,
                     });
                 }
                 return Ok(());
@@ -133,21 +135,24 @@ impl Binder<'_> {
             }
         }
         let mut kind = SetKind::Assign;
-        let mut computed = false;
+        let (mut computed, mut elements) = (false, false);
         if let Given::Expr(expr) = &value {
             computed = self.computed(table, id, expr);
             if column.merge == MergeRule::Delta && self.is_increment(table, column, ast, expr) {
                 kind = SetKind::Add;
             }
-            if column.merge == MergeRule::AddWinsSet
+            if column.ty.element().is_some()
                 && let Some(slot) = self.target_slot(id)
-                && let Some(steps) = elements::steps(&self.builder, expr, slot, &column.ty)?
+                && let Some(steps) = steps(&self.builder, expr, slot, &column.ty)?
             {
-                kind = SetKind::Elements;
-                value = Given::Expr(steps);
+                elements = true;
+                if column.merge == MergeRule::AddWinsSet {
+                    kind = SetKind::Elements;
+                    value = Given::Expr(steps);
+                }
             }
         }
-        Ok(SetColumn { column: id, value, kind, computed })
+        Ok(SetColumn { column: id, value, kind, computed, elements })
     }
 
     /// Whether the expression reads the column, or its lww group, of the row that is updated.

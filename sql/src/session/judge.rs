@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gemini_shadow_ops::{Color, ColumnId, Reason, TableId, Value};
 
 use super::{Cached, Session};
-use crate::bind::ConflictAction;
+use crate::bind::{ConflictAction, SetColumn};
 use crate::error::{Result, SqlError};
 use crate::exec::color::judge;
 use crate::parse::Statement;
@@ -20,6 +20,8 @@ pub struct Judgement {
     pub reasons: Vec<Reason>,
     /// The table that it updates, and what it sets there.
     pub sets: Option<(TableId, Vec<ColumnId>)>,
+    /// The columns of those that it only adds elements to, or removes some from.
+    pub elements: Vec<ColumnId>,
     /// The table that it deletes from.
     pub deletes: Option<TableId>,
 }
@@ -41,7 +43,10 @@ impl Session {
         Ok(judged.map(|(classification, _)| Judgement {
             color: classification.color,
             reasons: classification.reasons,
-            sets: sets(&prepared),
+            sets: sets(&prepared).map(|(table, set)| (table, set.iter().map(|c| c.column).collect())),
+            elements: sets(&prepared).map_or(Vec::new(), |(_, set)| {
+                set.iter().filter(|c| c.elements).map(|c| c.column).collect()
+            }),
             deletes: match &prepared.body {
                 PreparedBody::Delete(plan) => Some(plan.table.id),
                 _ => None,
@@ -50,7 +55,7 @@ impl Session {
     }
 }
 
-fn sets(prepared: &Prepared) -> Option<(TableId, Vec<ColumnId>)> {
+fn sets(prepared: &Prepared) -> Option<(TableId, &[SetColumn])> {
     let (table, set) = match &prepared.body {
         PreparedBody::Update(plan) => (plan.table.id, &plan.set),
         PreparedBody::Insert(plan) => match &plan.conflict.as_ref()?.action {
@@ -59,5 +64,5 @@ fn sets(prepared: &Prepared) -> Option<(TableId, Vec<ColumnId>)> {
         },
         PreparedBody::Select(_) | PreparedBody::Delete(_) => return None,
     };
-    Some((table, set.iter().map(|column| column.column).collect()))
+    Some((table, set))
 }
