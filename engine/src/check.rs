@@ -1,10 +1,10 @@
 //! `gemini check`: is a stopped site's data what it should be? Nothing of it is changed.
 //!
 //! The log is read as it lies. Then log and store are copied to a scratch folder and opened there as a start would open
-//! them (which writes), so the check sees exactly what a start would make of them: every record and row decodes, every
-//! index holds the entries that its table's rows ask for and no others, and the digest is printed to be compared with other
-//! sites at the same frontier. If the log reaches back to its beginning, the tables are also built from it alone, and both
-//! must agree.
+//! them (which writes), so the check sees exactly what a start would make of them: every record and row decodes, sets have
+//! somebody behind each of their elements, every index holds the entries that its table's rows ask for and no others, and
+//! the digest is printed to be compared with other sites at the same frontier. If the log reaches back to its beginning,
+//! the tables are also built from it alone, and both must agree.
 //!
 //! It takes no lock: run it while the site is down, or copy a moving target.
 
@@ -147,6 +147,14 @@ fn rows(
     loop {
         let found = snapshot.view().scan(entry, &rest, false, BATCH, true)?;
         for (key, found) in &found {
+            for incarnation in &found.state.incarnations {
+                if let Some(column) = incarnation.unfounded(&entry.table) {
+                    let (name, column) = (&table.name, entry.table.column_name(column));
+                    report.problem(format!(
+                        "row {key:?} of table {name}: {column} has other elements than additions; remove the store folder"
+                    ));
+                }
+            }
             let Some(row) = &found.row else {
                 table.ended += 1;
                 continue;

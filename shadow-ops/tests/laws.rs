@@ -191,6 +191,29 @@ fn by_definition(history: &[Effect], incarnation: TxnId) -> Vec<Value> {
     set::of(&additions.iter().filter(stands).map(|(_, e)| e.clone()).collect::<Vec<_>>())
 }
 
+/// Whether a flag stands by definition: put up, by a birth or an update, and not taken down by anybody who had seen that.
+fn stands_by_definition(history: &[Effect], incarnation: TxnId, slot: usize, winning: bool) -> bool {
+    let (mut up, mut down): (Vec<TxnId>, Vec<&Effect>) = (Vec::new(), Vec::new());
+    for effect in history {
+        match &effect.op {
+            Some(Op::Insert { values, .. }) if effect.id == incarnation && values[slot] == Value::Bool(winning) => {
+                up.push(effect.id);
+            }
+            Some(Op::Update { of, cells, .. }) => {
+                for (_, write) in cells.iter().filter(|(column, _)| usize::from(column.0) == slot) {
+                    match write.value() == Value::Bool(winning) {
+                        true if of.contains(&incarnation) => up.push(effect.id),
+                        true => {}
+                        false => down.push(effect),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    up.iter().any(|id| !down.iter().any(|by| by.seen.covers(*id)))
+}
+
 /// One site of the property test.
 #[derive(Clone)]
 struct Site {
@@ -291,7 +314,7 @@ fn run(rows: RowRule, becomes: RowRule, steps: &[Step]) -> (Vec<Site>, Vec<Effec
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// Sets are what their definition says, at every site, and what they keep is bounded by what is in them.
+    /// Sets and flags are what their definition says, at every site, and what they keep is bounded by what is in them.
     #[test]
     fn sets(steps in proptest::collection::vec(step(), 1..60)) {
         let steps: Vec<Step> = steps
@@ -306,6 +329,12 @@ proptest! {
             for incarnation in &state.incarnations {
                 let Value::Array(elements) = incarnation.value(table, ColumnId(7)) else { panic!("a set") };
                 prop_assert_eq!(elements.as_ref(), &by_definition(&of_row, incarnation.id));
+                for (slot, winning) in [(8, true), (9, false)] {
+                    let stands = stands_by_definition(&of_row, incarnation.id, slot, winning);
+                    let value = incarnation.value(table, ColumnId(slot as u16));
+                    prop_assert_eq!(value, &Value::Bool(stands == winning));
+                }
+                prop_assert_eq!(incarnation.unfounded(table), None);
                 for additions in incarnation.additions.iter().filter(|a| a.column == ColumnId(7)) {
                     prop_assert_eq!(additions.by.len(), elements.len());
                 }

@@ -188,6 +188,20 @@ impl Incarnation {
         }
     }
 
+    /// A set or flag without somebody behind each of its elements, or with more; there is none such, but for damage.
+    pub fn unfounded(&self, table: &Table) -> Option<ColumnId> {
+        let fits = |a: &&Additions| {
+            let elements = match (table.merge(a.column), self.value(table, a.column)) {
+                (MergeRule::AddWinsSet, Value::Array(list)) => list.len(),
+                (MergeRule::EnableWins, value) => usize::from(*value == Value::Bool(true)),
+                (MergeRule::DisableWins, value) => usize::from(*value == Value::Bool(false)),
+                _ => return true, // of a rule that it had before, or dropped
+            };
+            a.by.len() == elements && !a.by.contains(&Frontier::default())
+        };
+        self.additions.iter().find(|a| !fits(a)).map(|a| a.column)
+    }
+
     /// The cell has been assigned as a whole: nothing is known of its elements but that they are there.
     pub(super) fn forget_additions(&mut self, column: ColumnId) {
         self.additions.retain(|a| a.column != column);
