@@ -39,8 +39,8 @@ use crate::value::{DataType, Row, Value, arith};
 
 mod elements;
 
-use elements::Elements;
 pub use elements::Additions;
+use elements::Elements;
 
 /// The last write of one cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

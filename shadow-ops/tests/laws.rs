@@ -196,7 +196,9 @@ fn stands_by_definition(history: &[Effect], incarnation: TxnId, slot: usize, win
     let (mut up, mut down): (Vec<TxnId>, Vec<&Effect>) = (Vec::new(), Vec::new());
     for effect in history {
         match &effect.op {
-            Some(Op::Insert { values, .. }) if effect.id == incarnation && values[slot] == Value::Bool(winning) => {
+            Some(Op::Insert { values, .. })
+                if effect.id == incarnation && values[slot] == Value::Bool(winning) =>
+            {
                 up.push(effect.id);
             }
             Some(Op::Update { of, cells, .. }) => {

@@ -153,7 +153,10 @@ fn flags_stand_against_what_had_not_seen_them() {
     let up = t.update(both(true, false));
     let down = t.update(both(false, true));
     assert_eq!(t.apply(blue(2, 1), 10, &[born], up.clone()), NOTHING);
-    let lost = ["t10[01].c5 lost false of 11+0@3 to true of 10+0@2", "t10[01].c6 lost true of 11+0@3 to false of 10+0@2"];
+    let lost = [
+        "t10[01].c5 lost false of 11+0@3 to true of 10+0@2",
+        "t10[01].c6 lost true of 11+0@3 to false of 10+0@2",
+    ];
     assert_eq!(t.apply(blue(3, 1), 11, &[born], down.clone()), lost);
     assert_eq!((t.cell(5), t.cell(6)), (Some(Value::Bool(true)), Some(Value::Bool(false))));
     let one = t.state.clone();

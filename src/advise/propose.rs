@@ -176,7 +176,9 @@ impl Wanted<'_> {
         let adds = (self.trial.sets.iter().zip(&self.trial.reasons))
             .any(|(sets, why)| sets.contains(&(table.id, column)) && !assigned(why));
         if !adds {
-            let options = merges(self.trial, table, declared).into_iter().filter(|c| *c != Choice::Merge(MergeRule::Delta));
+            let options = merges(self.trial, table, declared)
+                .into_iter()
+                .filter(|c| *c != Choice::Merge(MergeRule::Delta));
             self.put(place, options.collect());
         }
     }

@@ -188,7 +188,7 @@ fn a_rows_bytes_never_change() {
         "0802c3a4", // values
         "0102ad02020301",
         "07",
-        "01030409", // stamps, touched
+        "01030409",       // stamps, touched
         "01020101030409", // additions
         "0106",
         "c8010203",

@@ -114,11 +114,8 @@ impl Incarnation {
         let mut taken = false;
         for element in change.remove {
             let Ok(at) = set::find(&elements, element) else { continue };
-            let left = if planted(Fault::RemoveUnseen) {
-                Frontier::default()
-            } else {
-                by[at].beyond(context.seen)
-            };
+            let left =
+                if planted(Fault::RemoveUnseen) { Frontier::default() } else { by[at].beyond(context.seen) };
             taken |= left != by[at];
             by[at] = left;
             if by[at] == Frontier::default() {
@@ -162,7 +159,12 @@ impl Incarnation {
     }
 
     /// A cell's elements and who stands behind each.
-    fn standing(&self, table: &Table, column: ColumnId, change: &Elements<'_>) -> (Vec<Value>, Vec<Frontier>) {
+    fn standing(
+        &self,
+        table: &Table,
+        column: ColumnId,
+        change: &Elements<'_>,
+    ) -> (Vec<Value>, Vec<Frontier>) {
         let elements = change.elements(self.value(table, column));
         let mut birth = Frontier::default();
         birth.add(self.id);
@@ -230,7 +232,8 @@ pub(super) fn merged<'v>(rule: MergeRule, mut values: impl Iterator<Item = &'v V
         MergeRule::EnableWins => flag(true, &mut values),
         MergeRule::DisableWins => flag(false, &mut values),
         _ => {
-            let lists = values.filter_map(|v| if let Value::Array(list) = v { Some(list.iter()) } else { None });
+            let lists =
+                values.filter_map(|v| if let Value::Array(list) = v { Some(list.iter()) } else { None });
             let all: Vec<Value> = lists.flatten().cloned().collect();
             Value::Array(Arc::new(set::of(&all)))
         }

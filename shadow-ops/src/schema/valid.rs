@@ -116,7 +116,8 @@ impl Schema {
             let message = format!("{}.{} cannot be {}{what}", table.name, column.name, column.merge);
             Some(SchemaError::invalid(message).hint(hint))
         };
-        let fits = if is_set { column.ty.element().is_some_and(is_element) } else { column.ty == DataType::Bool };
+        let fits =
+            if is_set { column.ty.element().is_some_and(is_element) } else { column.ty == DataType::Bool };
         if is_set && !fits {
             return fault("", "it needs an array of integers, text, varchar, uuid, date or timestamps");
         }

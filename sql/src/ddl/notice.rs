@@ -84,7 +84,8 @@ impl Change<'_> {
                 quote(&column.name),
                 match &column.ty {
                     _ if counter => "DELTA (a counter), or LWW (the last write wins)",
-                    DataType::Array(_) => "ADD WINS SET (elements are added and removed), or LWW (the last write wins)",
+                    DataType::Array(_) =>
+                        "ADD WINS SET (elements are added and removed), or LWW (the last write wins)",
                     DataType::Bool => "LWW (the last write wins), or ENABLE WINS, DISABLE WINS",
                     _ => "LWW (the last write wins)",
                 }

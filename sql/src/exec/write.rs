@@ -375,9 +375,7 @@ impl Writer<'_> {
             }
             MergeRule::Max => (extreme(&old, &value, false), Write::Max(value)),
             MergeRule::Min => (extreme(&old, &value, true), Write::Min(value)),
-            MergeRule::AddWinsSet if cell.kind == SetKind::Elements => {
-                elements::apply(column, &old, &value)?
-            }
+            MergeRule::AddWinsSet if cell.kind == SetKind::Elements => elements::apply(column, &old, &value)?,
             MergeRule::AddWinsSet => elements::assign(column, &old, &value)?,
             MergeRule::EnableWins => {
                 let write = Write::EnableWins(value == Value::Bool(true));

@@ -13,7 +13,8 @@ use super::{Builder, CastKind, Expr, ExprKind};
 use crate::error::Result;
 
 static ADD: Function = pure("elements added", &[Arg::AnyArray, Arg::AnyArray], Arg::AnyArray, add).lenient();
-static REMOVE: Function = pure("elements removed", &[Arg::AnyArray, Arg::AnyArray], Arg::AnyArray, remove).lenient();
+static REMOVE: Function =
+    pure("elements removed", &[Arg::AnyArray, Arg::AnyArray], Arg::AnyArray, remove).lenient();
 
 fn step(args: &[Value], adds: bool) -> Result<Value> {
     let mut steps = match &args[0] {

@@ -44,9 +44,8 @@ impl Session {
             color: classification.color,
             reasons: classification.reasons,
             sets: sets(&prepared).map(|(table, set)| (table, set.iter().map(|c| c.column).collect())),
-            elements: sets(&prepared).map_or(Vec::new(), |(_, set)| {
-                set.iter().filter(|c| c.elements).map(|c| c.column).collect()
-            }),
+            elements: sets(&prepared)
+                .map_or(Vec::new(), |(_, set)| set.iter().filter(|c| c.elements).map(|c| c.column).collect()),
             deletes: match &prepared.body {
                 PreparedBody::Delete(plan) => Some(plan.table.id),
                 _ => None,

@@ -205,7 +205,9 @@ impl<'a> Life<'a> {
             for (_, write) in cells.iter().filter(|(c, _)| *c == column.id) {
                 let (remove, add) = match write {
                     Write::Elements { remove, add } => (remove.clone(), add.clone()),
-                    Write::EnableWins(value) | Write::DisableWins(value) if Value::Bool(*value) == winning => {
+                    Write::EnableWins(value) | Write::DisableWins(value)
+                        if Value::Bool(*value) == winning =>
+                    {
                         (vec![], vec![winning.clone()])
                     }
                     Write::EnableWins(_) | Write::DisableWins(_) => (vec![winning.clone()], vec![]),
