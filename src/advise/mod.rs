@@ -131,21 +131,6 @@ mod tests {
     }
 
     #[test]
-    fn an_array_that_is_added_to_is_taken_for_a_set() {
-        let schema = "CREATE TABLE post (id INT PRIMARY KEY, tags TEXT[] NOT NULL, path TEXT[] NOT NULL, shown BOOL NOT NULL);
-            INSERT INTO post VALUES (1, '{}', '{}', true)";
-        let text =
-            "UPDATE post SET tags = array_append(tags, 'a'), path = '{b,a}', shown = false WHERE id = 1";
-        let workload = workload::parse("w", text).expect("it parses");
-        let files = [("schema".to_owned(), schema.to_owned())];
-        let advice = search::search(&files, &workload, &mut |_| {}).expect("advice");
-        let set =
-            |column: &str, rule: &str| format!("ALTER TABLE post ALTER COLUMN {column} SET MERGE {rule}");
-        let expected = [set("tags", "ADD WINS SET"), set("path", "LWW"), set("shown", "LWW")];
-        assert_eq!(statements(&report::file(&advice)), BTreeSet::from(expected));
-    }
-
-    #[test]
     fn what_stays_red_is_said_with_its_reason() {
         let (workload, advice) = advice("rubis");
         let said = report::text(&workload, &advice);
