@@ -185,11 +185,6 @@ impl Incarnation {
                 }
                 Write::Max(value) => *cell = greatest(cell, value),
                 Write::Min(value) => *cell = least_of(cell, value),
-                Write::EnableWins(value) | Write::DisableWins(value) if planted(Fault::FlagByStamp) => {
-                    if stamp < context.stamp {
-                        *cell = Value::Bool(*value);
-                    }
-                }
                 // Reaches other incarnations too.
                 Write::Elements { .. } | Write::EnableWins(_) | Write::DisableWins(_) => {}
             }
@@ -211,7 +206,7 @@ impl RowState {
         }
     }
 
-    /// The row a reader sees: the merge of the live incarnations; None if none is live.
+    /// The row a reader sees: the merge of the live incarnations, with a value in every slot of the table; None if none is live.
     pub fn view(&self, table: &Table) -> Option<Row> {
         let mut live = self.live_incarnations(table);
         let first = live.next()?;

@@ -104,6 +104,9 @@ impl Incarnation {
         named: bool,
     ) {
         if change.winning.is_some() && planted(Fault::FlagByStamp) {
+            if named && self.cell(column).0 < context.stamp {
+                self.cells_mut(table)[usize::from(column.0)] = change.value(change.add.to_vec());
+            }
             return;
         }
         if !named && (!context.seen.covers(self.id) || planted(Fault::RemoveNamedOnly)) {
@@ -166,19 +169,23 @@ impl Incarnation {
         change: &Elements<'_>,
     ) -> (Vec<Value>, Vec<Frontier>) {
         let elements = change.elements(self.value(table, column));
-        let mut birth = Frontier::default();
-        birth.add(self.id);
         let mut by = match self.additions.binary_search_by_key(&column, |a| a.column) {
             Ok(at) => self.additions[at].by.clone(),
             Err(_) => Vec::new(),
         };
-        by.resize(elements.len(), birth);
+        by.resize(elements.len(), self.birth());
         (elements, by)
     }
 
-    fn set_additions(&mut self, column: ColumnId, by: Vec<Frontier>) {
+    /// What stands behind an element of which nothing else is known.
+    fn birth(&self) -> Frontier {
         let mut birth = Frontier::default();
         birth.add(self.id);
+        birth
+    }
+
+    fn set_additions(&mut self, column: ColumnId, by: Vec<Frontier>) {
+        let birth = self.birth();
         let told = by.iter().any(|additions| *additions != birth);
         match (self.additions.binary_search_by_key(&column, |a| a.column), told) {
             (Ok(at), true) => self.additions[at].by = by,

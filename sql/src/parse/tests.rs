@@ -64,7 +64,7 @@ fn what_is_not_supported_says_what_to_use() {
         "VACUUM",
         "LOCK TABLE t",
         "CREATE TABLE t (a json)",
-        "CREATE TABLE t (a int[])",
+        "CREATE TABLE t (a json[])",
         "COPY t FROM '/tmp/x'",
         "ALTER TABLE t ADD UNIQUE USING INDEX i",
     ] {
