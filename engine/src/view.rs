@@ -112,7 +112,7 @@ pub(crate) fn load(store: &dyn Store, entry: &TableEntry, key: &Key) -> Result<O
 /// A stored row and its merged view under `table`.
 pub(crate) fn decode(bytes: &[u8], table: &Table) -> Result<Found, Error> {
     let (lsn, state) = row::decode(bytes)?;
-    let row = state.view(table).map(|row| widen(&row, table));
+    let row = state.view(table);
     Ok(Found { lsn, state: Arc::new(state), row })
 }
 

@@ -27,12 +27,7 @@ fn merging(rows: RowRule) -> Table {
         .col("g", MergeRule::Lww)
         .col("h", MergeRule::Lww)
         .check(&[5, 6])
-        .typed("tags", DataType::Array(Box::new(DataType::Int4)), MergeRule::AddWinsSet)
-        .not_null()
-        .typed("on", DataType::Bool, MergeRule::EnableWins)
-        .not_null()
-        .typed("off", DataType::Bool, MergeRule::DisableWins)
-        .not_null();
+        .elements();
     let build = if rows == RowRule::Strict { build } else { build.trusted() };
     let schema = schema(&[&build]);
     let declared = schema.table(TableId(10)).unwrap();
@@ -59,10 +54,6 @@ fn apply(rows: &mut Rows, table: &Table, effect: &Effect) {
 }
 
 const ACTIONS: u8 = 12;
-
-fn ints(list: &[i32]) -> Vec<Value> {
-    list.iter().map(|n| Value::Int4(*n)).collect()
-}
 
 /// A row of the table with these numbers; two elements and two flags come from the first of them.
 fn whole(numbers: &[i32]) -> Row {

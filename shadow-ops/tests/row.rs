@@ -32,12 +32,7 @@ impl Row1 {
             .col("l", MergeRule::Lww)
             .col("d", MergeRule::Delta)
             .col("m", MergeRule::Max)
-            .typed("tags", DataType::Array(Box::new(DataType::Int4)), MergeRule::AddWinsSet)
-            .not_null()
-            .typed("on", DataType::Bool, MergeRule::EnableWins)
-            .not_null()
-            .typed("off", DataType::Bool, MergeRule::DisableWins)
-            .not_null();
+            .elements();
         let table = schema(&[&build]).table(TableId(10)).unwrap().as_ref().clone();
         let mut row1 = Row1 { table, state: RowState::default(), displaced: Vec::new() };
         let (tags, flags) = (list(&[1, 2]), [Value::Bool(false), Value::Bool(true)]);
@@ -78,10 +73,6 @@ impl Row1 {
 
 fn key() -> Key {
     Key([1].into())
-}
-
-fn ints(elements: &[i32]) -> Vec<Value> {
-    elements.iter().map(|n| Value::Int4(*n)).collect()
 }
 
 fn list(elements: &[i32]) -> Value {

@@ -5,7 +5,7 @@ use std::io::Read;
 use super::{Chunk, Header, ImageError, ImageReader, Progress, Summary, Watch, told};
 use crate::checkpoint::Manifest;
 use crate::store::{Changes, MANIFEST, Space, Span, Store, row};
-use crate::view::{index_entry, widen};
+use crate::view::index_entry;
 use crate::{Error, Lsn};
 
 /// Where in the receiver's own log the image belongs.
@@ -84,7 +84,7 @@ fn changes(header: &Header, chunk: &Chunk, lsn: Lsn) -> Result<Changes, Error> {
     };
     for (key, state) in &chunk.rows {
         changes.put(Space::Rows(table.id).key(key), row::encode(lsn, state)?);
-        let Some(seen) = state.view(table).map(|seen| widen(&seen, table)) else { continue };
+        let Some(seen) = state.view(table) else { continue };
         for index in table.indexes.iter().skip(1) {
             if let Some(entry) = index_entry(table, index.id, &seen, key) {
                 changes.put(Space::Entries(index.id).key(&entry), key.0.to_vec());

@@ -54,6 +54,10 @@ pub fn column(id: u16, name: &str, ty: DataType) -> Column {
     }
 }
 
+pub fn ints(list: &[i32]) -> Vec<Value> {
+    list.iter().map(|n| Value::Int4(*n)).collect()
+}
+
 impl Build {
     pub fn rows(mut self, rows: RowRule) -> Build {
         self.table.rows = rows;
@@ -80,6 +84,16 @@ impl Build {
     pub fn not_null(mut self) -> Build {
         self.table.columns.last_mut().unwrap().not_null = true;
         self
+    }
+
+    /// A set of int4, a flag that enables and one that disables.
+    pub fn elements(self) -> Build {
+        self.typed("tags", DataType::Array(Box::new(DataType::Int4)), MergeRule::AddWinsSet)
+            .not_null()
+            .typed("on", DataType::Bool, MergeRule::EnableWins)
+            .not_null()
+            .typed("off", DataType::Bool, MergeRule::DisableWins)
+            .not_null()
     }
 
     /// The key mints its values from sequence 900.

@@ -46,19 +46,16 @@ pub fn steps(builder: &Builder, expr: &Expr, slot: usize, ty: &DataType) -> Resu
         ExprKind::Cast { arg, kind } if *kind != CastKind::Explicit => steps(builder, arg, slot, ty),
         ExprKind::Call { function, args } => {
             let [left, right] = args.as_slice() else { return Ok(None) };
-            let (on_left, adds) = match function.name {
-                "array_append" | "array_cat" | "||" => (true, true),
-                "array_prepend" => (false, true),
-                "array_remove" => (true, false),
+            // Where the array may stand, and where what is added or removed.
+            let either = [(left, right), (right, left)];
+            let (sides, adds) = match function.name {
+                "array_append" => (&either[..1], true),
+                "array_cat" | "||" => (&either[..], true),
+                "array_prepend" => (&either[1..], true),
+                "array_remove" => (&either[..1], false),
                 _ => return Ok(None),
             };
-            let mut sides = vec![(left, right)];
-            if matches!(function.name, "array_cat" | "||") {
-                sides.push((right, left));
-            } else if !on_left {
-                sides = vec![(right, left)];
-            }
-            for (base, operand) in sides {
+            for &(base, operand) in sides {
                 if let Some(base) = steps(builder, base, slot, ty)? {
                     let operand = array(builder, operand, ty)?;
                     let function = if adds { &ADD } else { &REMOVE };

@@ -163,19 +163,13 @@ impl Shell<'_> {
     }
 
     pub(super) fn merge_rule(&mut self) -> Result<MergeRule, SqlError> {
-        for (word, rule) in [
-            ("STRICT", MergeRule::Strict),
-            ("LWW", MergeRule::Lww),
-            ("DELTA", MergeRule::Delta),
-            ("MAX", MergeRule::Max),
-            ("MIN", MergeRule::Min),
-        ] {
-            if self.word(word) {
-                return Ok(rule);
-            }
-        }
         for (words, rule) in [
-            (&["ADD", "WINS", "SET"][..], MergeRule::AddWinsSet),
+            (&["STRICT"][..], MergeRule::Strict),
+            (&["LWW"], MergeRule::Lww),
+            (&["DELTA"], MergeRule::Delta),
+            (&["MAX"], MergeRule::Max),
+            (&["MIN"], MergeRule::Min),
+            (&["ADD", "WINS", "SET"], MergeRule::AddWinsSet),
             (&["ENABLE", "WINS"], MergeRule::EnableWins),
             (&["DISABLE", "WINS"], MergeRule::DisableWins),
         ] {
