@@ -415,16 +415,18 @@ impl Client {
         let mut transaction = Transaction::new(Options::default());
         transaction.begin_statement(&*self.host);
         let Some(table) = transaction.schema(&*self.host).tables.get(&TableId(10)).cloned() else { return };
+        // From a source of their own: seeds that have found something stay what they were.
+        let mut aside = Random::new(self.random.clone().bits() ^ 0x7a65).fork();
         let quantity = Value::Int8(self.random.below(100) as i64);
-        let (gift, open) = (Value::Bool(self.random.chance(500)), Value::Bool(self.random.chance(500)));
-        let tags: Vec<Value> = (0..self.random.below(3)).map(|_| self.tag()).collect();
+        let (gift, open) = (Value::Bool(aside.chance(500)), Value::Bool(aside.chance(500)));
+        let tags: Vec<Value> = (0..aside.below(3)).map(|_| tag(&mut aside)).collect();
         let row = [Value::Int8(id), quantity, Value::Array(set::of(&tags).into()), gift, open];
         let there = transaction.get(&table, &row_key(id)).expect("it can be read");
         let done = match there {
             None => transaction.insert(&table, row_key(id), row.as_slice().into()),
-            Some(_) if self.random.chance(250) => transaction.delete(&table, row_key(id), false),
+            Some(_) if self.random.chance(400) => transaction.delete(&table, row_key(id), false),
             Some(before) => {
-                let (column, value, write) = self.cart_write(&before, row);
+                let (column, value, write) = cart_write(&mut aside, &before, row);
                 let mut after = before.to_vec();
                 after[usize::from(column.0)] = value;
                 let cell = Cell { write, assigned: false, computed: false };
@@ -439,29 +441,27 @@ impl Client {
 }
 
 /// Few elements: sites meet at them.
-impl Client {
-    fn tag(&mut self) -> Value {
-        Value::Int8(self.random.below(3) as i64)
-    }
+fn tag(random: &mut Random) -> Value {
+    Value::Int8(random.below(3) as i64)
+}
 
-    /// A write of one cell of the cart: the column, its value after it, and the write. `wanted`: values that it might have.
-    fn cart_write(&mut self, before: &Row, wanted: [Value; 5]) -> (ColumnId, Value, Write) {
-        let [_, quantity, tags, gift, open] = wanted;
-        match self.random.below(7) {
-            0 => (ColumnId(1), quantity.clone(), Write::Set(quantity)),
-            1 => (GIFT, gift.clone(), Write::EnableWins(gift == Value::Bool(true))),
-            2 => (OPEN, open.clone(), Write::DisableWins(open == Value::Bool(true))),
-            action => {
-                let Value::Array(seen) = &before[usize::from(TAGS.0)] else { panic!("tags are a set") };
-                let (one, Value::Array(all)) = ([self.tag()], tags) else { panic!("tags are a set") };
-                let (remove, add) = match action {
-                    3 => (seen.to_vec(), all.to_vec()),
-                    4 => (set::intersection(&one, seen), vec![]),
-                    _ => (set::intersection(&one, seen), one.to_vec()),
-                };
-                let after = set::union(&set::difference(seen, &remove), &add);
-                (TAGS, Value::Array(after.into()), Write::Elements { remove, add })
-            }
+/// A write of one cell of the cart: the column, its value after it, and the write. `wanted`: values that it might have.
+fn cart_write(random: &mut Random, before: &Row, wanted: [Value; 5]) -> (ColumnId, Value, Write) {
+    let [_, quantity, tags, gift, open] = wanted;
+    match random.below(7) {
+        0 => (ColumnId(1), quantity.clone(), Write::Set(quantity)),
+        1 => (GIFT, gift.clone(), Write::EnableWins(gift == Value::Bool(true))),
+        2 => (OPEN, open.clone(), Write::DisableWins(open == Value::Bool(true))),
+        action => {
+            let Value::Array(seen) = &before[usize::from(TAGS.0)] else { panic!("tags are a set") };
+            let (one, Value::Array(all)) = ([tag(random)], tags) else { panic!("tags are a set") };
+            let (remove, add) = match action {
+                3 => (seen.to_vec(), all.to_vec()),
+                4 => (set::intersection(&one, seen), vec![]),
+                _ => (set::intersection(&one, seen), one.to_vec()),
+            };
+            let after = set::union(&set::difference(seen, &remove), &add);
+            (TAGS, Value::Array(after.into()), Write::Elements { remove, add })
         }
     }
 }
